@@ -1,0 +1,66 @@
+"""The ``disentangle`` command: finds the sub-command, runs it, and turns bad input into one line and exit code 2."""
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from disentangle import __version__
+from disentangle.errors import UserError, unknown_name
+
+# name -> (module, what it does). Modules are imported on demand: `disentangle --help` must not wait for torch.
+COMMANDS = {
+    "demo": ("disentangle.apps.demo", "train, score and open a small generator, in under five minutes"),
+    "train": ("disentangle.apps.train", "train a recipe, or go on with a run that was stopped"),
+    "evaluate": ("disentangle.apps.evaluate", "score a run: MIG, DCI, Fréchet distance, and a report with pictures"),
+    "discover": ("disentangle.apps.discover", "find latent directions of a run and draw what they do"),
+    "app": ("disentangle.apps.traverse.launch", "open the web app: one slider a direction"),
+    "data": ("disentangle.apps.data", "list the data sets and draw a preview"),
+    "list": ("disentangle.apps.list", "list the recipes"),
+}
+
+HELP = f"""usage: disentangle COMMAND [OPTIONS]
+
+Train generators whose latents mean something, score them, and steer them in the browser.
+
+commands:
+{chr(10).join(f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items())}
+
+options:
+  -h, --help    show this help; `disentangle COMMAND --help` shows a command's
+  --version     show the version
+
+example:
+  disentangle train sprites-eigengan-nog --steps 2000 --seed 1
+"""
+
+
+def run(argv: Sequence[str]) -> None:
+    """Run the command in ``argv``; raises :class:`UserError` on bad input."""
+    if not argv or argv[0] in ("-h", "--help"):
+        sys.stdout.write(HELP)
+        return
+    if argv[0] == "--version":
+        sys.stdout.write(f"disentangle {__version__}\n")
+        return
+    name = argv[0]
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
+    importlib.import_module(COMMANDS[name][0]).main(list(argv[1:]))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the console script."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "httpx2", "PIL", "matplotlib", "accelerate"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        run(sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        sys.stderr.write(f"disentangle: error: {error}\n")
+        raise SystemExit(2) from None
+    except BrokenPipeError:
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("\ndisentangle: interrupted\n")
+        raise SystemExit(130) from None

@@ -1,0 +1,53 @@
+"""What every generator here can do, whatever its family: the protocol that training, discovery and the app rely on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A Pre-SVD layer: a linear map from some of the latents to features.
+
+    Attributes:
+        name: short name of the layer, unique in its generator (``"layer 1"``).
+        parameter: dotted name of its weight in ``generator.named_parameters()``; what a treatment binds to.
+        latents: which latents it sees: ``latents[:, projection.latents]``.
+        matrix: returns the map itself, ``(features, latents)``, scale included, without gradient; the singular vectors of
+            this matrix are the directions that weight-based discovery finds.
+    """
+
+    name: str
+    parameter: str
+    latents: slice
+    matrix: Callable[[], Tensor]
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Latents in, pictures out."""
+
+    @property
+    def latent_size(self) -> int:
+        """``d``, the number of latents of one picture."""
+
+    def sample_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw ``(n, d)`` latents from the prior, each of unit variance. The draw is made on the generator's device (the
+        CPU if it is ``None``) and moved to the model's, so that a seed means the same latents everywhere."""
+
+    def synthesize(self, latents: Tensor) -> Tensor:
+        """Map latents ``(n, d)`` to pictures ``(n, channels, height, width)`` in [-1, 1]."""
+
+    def projections(self) -> tuple[Projection, ...]:
+        """The Pre-SVD layers, in the order in which the latents enter the network."""
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Pictures in, codes out."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Map pictures ``(n, channels, height, width)`` in [-1, 1] to codes ``(n, d)``, the most likely latents."""
