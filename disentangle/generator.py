@@ -16,8 +16,8 @@ class Projection:
         name: short name of the layer, unique in its generator (``"layer 1"``).
         parameter: dotted name of its weight in ``generator.named_parameters()``; what a treatment binds to.
         latents: which latents it sees: ``latents[:, projection.latents]``.
-        matrix: returns the map itself, ``(features, latents)``, scale included, without gradient; the singular vectors of
-            this matrix are the directions that weight-based discovery finds.
+        matrix: returns the map itself, ``(features, latents)``, scale included, without gradient; the singular
+            vectors of this matrix are the directions that weight-based discovery finds.
     """
 
     name: str
@@ -35,8 +35,8 @@ class Generator(Protocol):
         """``d``, the number of latents of one picture."""
 
     def sample_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw ``(n, d)`` latents from the prior, each of unit variance. The draw is made on the generator's device (the
-        CPU if it is ``None``) and moved to the model's, so that a seed means the same latents everywhere."""
+        """Draw ``(n, d)`` latents from the prior, each of unit variance. The draw is made on the generator's device
+        (the CPU if it is ``None``) and moved to the model's, so that a seed means the same latents everywhere."""
 
     def synthesize(self, latents: Tensor) -> Tensor:
         """Map latents ``(n, d)`` to pictures ``(n, channels, height, width)`` in [-1, 1]."""
