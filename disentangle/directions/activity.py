@@ -18,8 +18,8 @@ def measure_activity(
 ) -> Directions:
     """Measure the activity of each direction, the variance of the picture over the positions -2, 0 and 2 sigma.
 
-    Source: the "activeness" of Wei et al., "Orthogonal Jacobian Regularization for Unsupervised Disentanglement in Image
-    Generation", ICCV 2021, arXiv 2108.07668; here for any direction, and as the mean over pixels, channels and samples.
+    Source: the "activeness" of Peebles et al., "The Hessian Penalty", ECCV 2020, arXiv 2008.10599; here for any
+    direction, and as the mean over pixels, channels and samples.
 
     Args:
         generator: makes the pictures.
@@ -45,6 +45,6 @@ def measure_activity(
 
 def _variance(generator: Generator, latents: Tensor, batch: int) -> Tensor:
     """Mean variance over the middle dimension of ``(n, m, d)``."""
-    flat = latents.flatten(0, 1)
-    images = torch.cat([generator.synthesize(part).float().cpu() for part in flat.split(batch)])
-    return images.unflatten(0, latents.shape[:2]).double().var(dim=1, correction=0).mean()
+    parts = torch.split(latents.flatten(0, 1), batch)
+    images = torch.cat([generator.synthesize(part).float().cpu() for part in parts])
+    return images.reshape(*latents.shape[:2], -1).double().var(dim=1, correction=0).mean()

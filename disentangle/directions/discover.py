@@ -22,7 +22,7 @@ from disentangle.subspace import SubspaceLayer
 
 @dataclass(frozen=True)
 class _Layer:
-    """One or more projections of the same latents, their matrices stacked: ``matrix`` ``(features, latents)`` float64."""
+    """One or more projections of the same latents: their matrices stacked, ``(features, latents)`` in float64."""
 
     name: str
     latents: slice
@@ -42,8 +42,8 @@ def discover(
 ) -> Directions:
     """Find directions.
 
-    The sign of a singular vector is arbitrary. Here its largest entry is positive; of entries that are equal to within a
-    millionth, the first decides.
+    The sign of a singular vector is arbitrary. Here its largest entry is positive; of entries that are equal to within
+    a millionth, the first decides.
 
     Args:
         generator: whose latents.
@@ -57,11 +57,12 @@ def discover(
         weights: hash of the generator's weights, kept in the result.
 
     Returns:
-        at most ``d`` directions a layer, over all layers in descending order of the spectrum. The spectrum is the length
-        of the layer's response to a unit step: the singular value, for ``weights``.
+        as many directions as each layer has latents, all layers together in descending order of the spectrum. The
+        spectrum is the length of the layer's response to a unit step: the singular value, for ``weights``.
 
     Raises:
-        UserError: where the method or a layer is unknown, or the generator has none of the layers that the method needs.
+        UserError: where the method or a layer is unknown, or the generator has no layer of the kind that the method
+            needs.
         ValueError: where ``directions`` is less than one.
     """
     if method not in METHODS:
@@ -98,8 +99,8 @@ def discover(
 def spectral_gaps(singular_values: Tensor) -> Tensor:
     """Distance of each singular value to the nearest other one, over the largest of all.
 
-    A perturbation ``E`` of the matrix turns a singular vector by an angle of about ``|E| / (gap * largest)`` (Wedin 1972):
-    without a gap there is no direction to find.
+    A perturbation ``E`` of the matrix turns a singular vector by an angle of about ``|E| / (gap * largest)`` (Wedin
+    1972): without a gap there is no direction to find.
 
     Args:
         singular_values: ``(k,)``, not negative, in any order.
@@ -122,14 +123,16 @@ def _axes(matrix: Tensor, _: torch.Generator) -> Tensor:
 def _rotation(matrix: Tensor, draw: torch.Generator) -> Tensor:
     """A random orthonormal basis of the latents."""
     latents = matrix.shape[1]
-    return torch.linalg.qr(torch.randn(latents, latents, generator=draw, dtype=torch.float64)).Q.mT
+    basis: Tensor = torch.linalg.qr(torch.randn(latents, latents, generator=draw, dtype=torch.float64)).Q
+    return basis.mT
 
 
 def _singular_vectors(matrix: Tensor, _: torch.Generator) -> Tensor:
     """All right singular vectors, ``(latents, latents)``, in descending order; those of a null space come last."""
     # An R factor has the singular vectors of its matrix and is only as large as the latents.
     triangle = torch.linalg.qr(matrix, mode="r").R
-    return torch.linalg.svd(triangle, full_matrices=True).Vh
+    vectors: Tensor = torch.linalg.svd(triangle, full_matrices=True).Vh
+    return vectors
 
 
 METHODS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {

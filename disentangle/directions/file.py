@@ -18,8 +18,8 @@ from disentangle.errors import UserError
 VERSION = 1
 TENSORS = ("vectors", "sigma", "spectrum", "gaps", "activity")
 FIELDS = ("layers", "space", "discoverer", "settings", "seed", "weights")
-# Weights are float32: a singular value is known to about 1e-7 of the largest, its direction to 1e-7 / gap. Below this gap
-# the last digits of the weights turn the direction by more than a thousandth: it is a choice of the algorithm's.
+# Weights are float32: a singular value is known to about 1e-7 of the largest, its direction to 1e-7 / gap. Below this
+# gap the last digits of the weights turn the direction by more than a thousandth: it is a choice of the algorithm's.
 REPEATED_GAP = 1e-4
 
 
@@ -31,8 +31,8 @@ class Directions:
         vectors: ``(k, d)`` float32, unit length, in the flat latent space.
         sigma: ``(k,)``, the unit of a step: the standard deviation of the latents along the direction.
         spectrum: ``(k,)``, descending: how strongly the layer responds to a unit step.
-        gaps: ``(k,)``: distance to the nearest other singular value of the layer over the layer's largest, infinite where
-            the layer has only one. Without a gap a direction may turn freely; see :attr:`repeated`.
+        gaps: ``(k,)``: distance to the nearest other singular value of the layer over the layer's largest, infinite
+            where the layer has only one. Without a gap a direction may turn freely; see :attr:`repeated`.
         activity: ``(k,)``: how much the pictures change (:func:`disentangle.directions.measure_activity`); NaN where it
             has not been measured.
         layers: ``k`` names of the layers.
@@ -106,8 +106,8 @@ class Directions:
     def save(self, folder: Path | str) -> None:
         """Write ``directions.safetensors`` and ``directions.json`` into ``folder``, over what is there.
 
-        Each file appears whole or not at all, the JSON last; it holds the checksum of the other, so that a pair of which
-        only one was replaced is noticed.
+        Each file appears whole or not at all, the JSON last; it holds the checksum of the other, so that a pair of
+        which only one was replaced is noticed.
 
         Raises:
             UserError: where the folder cannot be written.
