@@ -41,8 +41,8 @@ class EigenBlock(nn.Module):
     :math:`h \leftarrow T_2(a(h + C_2 \phi))`, where :math:`C_1` is a 1×1 convolution, :math:`C_2` and :math:`T_1` are
     transposed 3×3 convolutions of stride 2, and :math:`a` is a leaky ReLU.
 
-    :math:`C_i` is linear, so it is applied to the ``rank + 1`` maps that span the subspace, not to the features of every
-    picture: :math:`C \phi = \sum_j L_j z_j\, C u_j + C \mu`. The result is the same and costs ``(rank + 1) / n`` of it.
+    :math:`C_i` is linear, so it is applied to the ``rank + 1`` maps that span the subspace, not to the features of
+    every picture: :math:`C \phi = \sum_j L_j z_j\, C u_j + C \mu`: the same result at ``(rank + 1) / n`` of the cost.
 
     Args:
         in_channels: channels of the incoming features.

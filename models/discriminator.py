@@ -3,6 +3,8 @@
 He, Kan, Shan, "EigenGAN: Layer-Wise Eigen-Learning for GANs", ICCV 2021, arXiv 2104.12476.
 """
 
+from itertools import pairwise
+
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
@@ -35,7 +37,7 @@ class Discriminator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 7, padding=3), nn.LeakyReLU(SLOPE, inplace=True)]
-            for narrow, wide in zip(widths, widths[1:]):
+            for narrow, wide in pairwise(widths):
                 for conv in (nn.Conv2d(narrow, narrow, 3, padding=1), nn.Conv2d(narrow, wide, 3, stride=2, padding=1)):
                     layers += [conv, nn.LeakyReLU(SLOPE, inplace=True)]
             layers += [nn.Conv2d(widths[-1], widths[-1], 3, padding=1), nn.LeakyReLU(SLOPE, inplace=True)]

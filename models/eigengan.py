@@ -17,8 +17,8 @@ from disentangle.models.blocks import SLOPE, EigenBlock, block_projections, chec
 class EigenGAN(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Generator with a subspace layer at each of its scales (4, 8, …, size/2).
 
-    The latents are ``layers * rank`` coordinates in the subspaces, coarse to fine, and then ``noise`` numbers that enter
-    the first dense layer and carry all that no direction explains.
+    The latents are ``layers * rank`` coordinates in the subspaces, coarse to fine, and then ``noise`` numbers that
+    enter the first dense layer and carry all that no direction explains.
 
     Args:
         size: height and width of the pictures, a power of two, at least 32.

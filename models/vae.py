@@ -1,9 +1,11 @@
 """A β-VAE whose decoder is steered through subspace layers, EigenGAN's way.
 
-Higgins et al., "β-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework", ICLR 2017. The encoder is
-that of Burgess et al., arXiv 1804.03599, and Locatello et al., arXiv 1811.12359; the decoder's blocks are those of He, Kan,
-Shan, "EigenGAN", ICCV 2021, arXiv 2104.12476, from learned first features instead of noise.
+Higgins et al., "β-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework", ICLR 2017. The encoder
+is that of Burgess et al., arXiv 1804.03599, and Locatello et al., arXiv 1811.12359; the decoder's blocks are those of
+He, Kan, Shan, "EigenGAN", ICCV 2021, arXiv 2104.12476, from learned first features instead of noise.
 """
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +65,7 @@ class BetaVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             convolutions: list[nn.Module] = []
-            for narrow, wide in zip(downs, downs[1:]):
+            for narrow, wide in pairwise(downs):
                 convolutions += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), nn.ReLU(inplace=True)]
             self.encoder = nn.Sequential(*convolutions)
             self.posterior = nn.Sequential(
@@ -74,7 +76,7 @@ class BetaVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
             self.to_image = nn.Conv2d(widths[-1], channels, 3, padding=1)
 
     def posterior_of(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures ``(n, channels, size, size)`` in [-1, 1] to mean and log-variance of their codes, ``(n, d)`` each."""
+        """Pictures ``(n, channels, size, size)`` in [-1, 1] to mean and log-variance ``(n, d)`` of their codes."""
         mean, log_variance = self.posterior(self.encoder(images).flatten(1)).chunk(2, dim=1)
         return mean, log_variance
 
