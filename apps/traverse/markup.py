@@ -65,7 +65,7 @@ def _score(score: dict[str, Any]) -> str:
     variant = html.escape(str(score.get("variant") or ""))
     return (
         f'<div class="score" title="{variant}"><span>{html.escape(score["name"])}</span>'
-        f'<b>{_number(score["value"])}</b><small>{" · ".join(beside)}</small></div>'
+        f"<b>{_number(score['value'])}</b><small>{' · '.join(beside)}</small></div>"
     )
 
 

@@ -1,29 +1,29 @@
 """The page: controls on one side, the picture that follows them on the other."""
 
-import base64
-import dataclasses
-import functools
+import os
 import random
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import gradio as gr
 
 from disentangle.apps.traverse import markup
 from disentangle.apps.traverse.studio import Key, Studio, View, render, scores
-from disentangle.directions import METHODS
 from disentangle.errors import UserError
-from disentangle.pictures import png_bytes, to_pil
 
-FIRST = 12
-MOST = 48
+FIRST, MOST = 12, 48
 SEEDS = 2**31 - 1
-
-Result = TypeVar("Result")
+METHODS = [
+    ("learned subspaces", "subspace"),
+    ("weights (SeFa)", "weights"),
+    ("coordinates (baseline)", "coordinates"),
+    ("random (baseline)", "random"),
+]
+HEADING = '<div class="heading"><h1>Disentangle</h1><span>one slider a direction, the most active first</span></div>'
 
 
 def theme() -> Any:
-    """Quiet greys and the font that comes with Gradio: nothing is fetched from elsewhere."""
+    """Quiet colours, and the fonts that come with Gradio: nothing is fetched from elsewhere."""
     font = [gr.themes.LocalFont("IBM Plex Sans"), gr.themes.Font("system-ui"), gr.themes.Font("sans-serif")]
     mono = [gr.themes.LocalFont("IBM Plex Mono"), gr.themes.Font("monospace")]
     return gr.themes.Default(
@@ -31,29 +31,28 @@ def theme() -> Any:
     )
 
 
-def build(studio: Studio) -> Any:
-    """The page as Gradio's ``Blocks``. Holds no state of its own: each browser tab carries its own key."""
+def build(studio: Studio) -> gr.Blocks:
+    """The page. It holds nothing of its visitors: each browser tab carries its own key, seed and sliders."""
     names = studio.names()
-    methods = [(label, name) for name, label in METHOD_LABELS.items() if name in METHODS]
     with gr.Blocks(title="Disentangle", analytics_enabled=False, fill_width=True) as page:
-        key = gr.State(None)
-        last = gr.State(None)
-        gr.HTML('<div class="heading"><h1>Disentangle</h1><span>one slider a direction of the latent space</span></div>')
+        key, last = gr.State(None), gr.State(None)
+        gr.HTML(HEADING)
         with gr.Row(equal_height=False):
             with gr.Column(scale=6, min_width=340):
-                stage = gr.HTML(elem_id="stage")
-                strip = gr.HTML(elem_id="strip")
+                stage, strip = gr.HTML(elem_id="stage"), gr.HTML(elem_id="strip")
                 with gr.Row(equal_height=True):
-                    seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=SEEDS, min_width=110, elem_id="seed")
-                    shuffle = gr.Button("Another seed", min_width=110, elem_id="shuffle")
-                    truncation = gr.Slider(
-                        0, 1.5, 1.0, step=0.05, label="Truncation", min_width=200, scale=2, elem_id="truncation"
+                    seed = gr.Number(
+                        0, label="Seed", precision=0, minimum=0, maximum=SEEDS, min_width=100, elem_id="seed"
                     )
-                score_cards = gr.HTML(elem_id="scores")
-            with gr.Column(scale=5, min_width=340):
+                    shuffle = gr.Button("Random", min_width=90, elem_id="shuffle")
+                    truncation = gr.Slider(
+                        0, 1.5, 1.0, step=0.05, label="Truncation", scale=3, min_width=170, elem_id="truncation"
+                    )
+                cards = gr.HTML(elem_id="scores")
+            with gr.Column(scale=6, min_width=340):
                 with gr.Row():
                     run = gr.Dropdown(names, value=names[0], label="Run", min_width=150, elem_id="run")
-                    method = gr.Dropdown(methods, value="subspace", label="Directions", min_width=150, elem_id="method")
+                    method = gr.Dropdown(METHODS, value="subspace", label="Directions", min_width=150, elem_id="method")
                 facts = gr.HTML(elem_id="facts")
                 with gr.Column(elem_classes="sliders"):
                     sliders = [_slider(i) for i in range(FIRST)]
@@ -61,3 +60,79 @@ def build(studio: Studio) -> Any:
                     with gr.Column(elem_classes="sliders"):
                         sliders += [_slider(i) for i in range(FIRST, MOST)]
                 reset = gr.Button("Reset the sliders", elem_id="reset")
+
+        def show(view: View, seed: float | None, truncation: float, amounts: Sequence[float], last: int | None) -> Any:
+            pictures = render(view, int(seed or 0), truncation, amounts, last)
+            if last is None:
+                return markup.stage(pictures), markup.strip(pictures, "", 0.0)
+            return markup.stage(pictures), markup.strip(pictures, view.labels[last], amounts[last])
+
+        def open_run(name: str, method: str, seed: float | None, truncation: float) -> Any:
+            """Open a run: new captions, all sliders at zero."""
+            view = _told(studio.open, name, method)
+            texts = [markup.facts(view), markup.scores(scores(view.run), f"disentangle evaluate {view.run.path}")]
+            drawn = show(view, seed, truncation, (), None)
+            return view.key, None, *texts, gr.update(visible=len(view.order) > FIRST), *_captions(view), *drawn
+
+        def load_page(name: str, method: str, seed: float | None, truncation: float) -> Any:
+            """What :func:`open_run` does, after a look at which runs there are now."""
+            names = _told(studio.names)
+            name = name if name in names else names[0]
+            return gr.update(choices=names, value=name), *open_run(name, method, seed, truncation)
+
+        def slide(
+            key: Key, seed: float | None, truncation: float, *amounts: float, event: gr.EventData
+        ) -> tuple[int, str, str]:
+            """A slider moved: the picture follows, and the strip shows that slider's direction."""
+            last = sliders.index(event.target)
+            return last, *show(_told(studio.get, key), seed, truncation, amounts, last)
+
+        def redraw(key: Key, last: int | None, seed: float | None, truncation: float, *amounts: float) -> Any:
+            """Another starting point, the same edit."""
+            return show(_told(studio.get, key), seed, truncation, amounts, last)
+
+        def zero(key: Key, seed: float | None, truncation: float) -> Any:
+            """All sliders back to the middle."""
+            return None, *show(_told(studio.get, key), seed, truncation, (), None), *[0.0] * MOST
+
+        def picture(run: str, seed: int, truncation: float, amounts: list[float], method: str) -> str:
+            """The moved picture as a data: address; the amounts are in sigma, the most active direction first."""
+            view = _told(studio.open, run, method)
+            return markup.source(render(view, seed, truncation, amounts, None).moved)
+
+        base = [seed, truncation]
+        opened = [key, last, facts, cards, more, *sliders, stage, strip]
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        page.load(load_page, [run, method, *base], [run, *opened], **quiet)
+        for choice in (run, method):
+            choice.input(open_run, [run, method, *base], opened, **quiet)
+        # "always_last": while a picture is being made, all but the newest position of the slider are dropped.
+        follow: dict[str, Any] = quiet | {"trigger_mode": "always_last"}
+        gr.on([slider.input for slider in sliders], slide, [key, *base, *sliders], [last, stage, strip], **follow)
+        gr.on([seed.input, truncation.input], redraw, [key, last, *base, *sliders], [stage, strip], **follow)
+        shuffle.click(lambda: random.randrange(10**6), None, seed, **quiet).then(
+            redraw, [key, last, *base, *sliders], [stage, strip], **quiet
+        )
+        reset.click(zero, [key, *base], [last, stage, strip, *sliders], **quiet)
+        gr.api(picture, api_name="picture")
+    page.queue(default_concurrency_limit=os.cpu_count(), api_open=False)
+    return page
+
+
+def _slider(i: int) -> gr.Slider:
+    return gr.Slider(-3, 3, 0, step=0.05, label=f"direction {i + 1}", visible=False, elem_id=f"direction-{i}")
+
+
+def _captions(view: View) -> list[Any]:
+    """Every slider's caption, at zero, and hidden where there are fewer directions than sliders."""
+    labels = view.labels[:MOST]
+    shown = [gr.update(label=label, value=0.0, visible=True) for label in labels]
+    return shown + [gr.update(value=0.0, visible=False)] * (MOST - len(labels))
+
+
+def _told(function: Any, *arguments: Any) -> Any:
+    """The function's result; what it has to tell the user appears on the page instead of a traceback in the terminal."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        raise gr.Error(str(error), print_exception=False) from error
