@@ -13,6 +13,7 @@ from disentangle.errors import UserError
 
 FIRST, MOST = 12, 48
 SEEDS = 2**31 - 1
+SLIDER = "direction-"
 METHODS = [
     ("learned subspaces", "subspace"),
     ("weights (SeFa)", "weights"),
@@ -24,8 +25,12 @@ HEADING = '<div class="heading"><h1>Disentangle</h1><span>one slider a direction
 
 def theme() -> Any:
     """Quiet colours, and the fonts that come with Gradio: nothing is fetched from elsewhere."""
-    font = [gr.themes.LocalFont("IBM Plex Sans"), gr.themes.Font("system-ui"), gr.themes.Font("sans-serif")]
-    mono = [gr.themes.LocalFont("IBM Plex Mono"), gr.themes.Font("monospace")]
+    font = [
+        gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)),
+        gr.themes.Font("system-ui"),
+        gr.themes.Font("sans-serif"),
+    ]
+    mono = [gr.themes.LocalFont("IBM Plex Mono", weights=(400,)), gr.themes.Font("monospace")]
     return gr.themes.Default(
         primary_hue="indigo", neutral_hue="slate", font=font, font_mono=mono, spacing_size="sm", radius_size="md"
     )
@@ -40,15 +45,14 @@ def build(studio: Studio) -> gr.Blocks:
         with gr.Row(equal_height=False):
             with gr.Column(scale=6, min_width=340):
                 stage, strip = gr.HTML(elem_id="stage"), gr.HTML(elem_id="strip")
-                with gr.Row(equal_height=True):
+                with gr.Row(elem_id="start"):
                     seed = gr.Number(
                         0, label="Seed", precision=0, minimum=0, maximum=SEEDS, min_width=100, elem_id="seed"
                     )
-                    shuffle = gr.Button("Random", min_width=90, elem_id="shuffle")
+                    shuffle = gr.Button("Random", size="md", scale=0, min_width=96, elem_id="shuffle")
                     truncation = gr.Slider(
                         0, 1.5, 1.0, step=0.05, label="Truncation", scale=3, min_width=170, elem_id="truncation"
                     )
-                cards = gr.HTML(elem_id="scores")
             with gr.Column(scale=6, min_width=340):
                 with gr.Row():
                     run = gr.Dropdown(names, value=names[0], label="Run", min_width=150, elem_id="run")
@@ -56,10 +60,10 @@ def build(studio: Studio) -> gr.Blocks:
                 facts = gr.HTML(elem_id="facts")
                 with gr.Column(elem_classes="sliders"):
                     sliders = [_slider(i) for i in range(FIRST)]
-                with gr.Accordion("More directions", open=False, visible=False) as more:
-                    with gr.Column(elem_classes="sliders"):
-                        sliders += [_slider(i) for i in range(FIRST, MOST)]
-                reset = gr.Button("Reset the sliders", elem_id="reset")
+                reset = gr.Button("Reset the sliders", size="md", elem_id="reset")
+                with gr.Accordion("More directions", open=False, visible=False, elem_classes="sliders") as more:
+                    sliders += [_slider(i) for i in range(FIRST, MOST)]
+                cards = gr.HTML(elem_id="scores")
 
         def show(view: View, seed: float | None, truncation: float, amounts: Sequence[float], last: int | None) -> Any:
             pictures = render(view, int(seed or 0), truncation, amounts, last)
@@ -81,10 +85,10 @@ def build(studio: Studio) -> gr.Blocks:
             return gr.update(choices=names, value=name), *open_run(name, method, seed, truncation)
 
         def slide(
-            key: Key, seed: float | None, truncation: float, *amounts: float, event: gr.EventData
+            event: gr.EventData, key: Key, seed: float | None, truncation: float, *amounts: float
         ) -> tuple[int, str, str]:
             """A slider moved: the picture follows, and the strip shows that slider's direction."""
-            last = sliders.index(event.target)
+            last = int(event.target.elem_id.removeprefix(SLIDER))
             return last, *show(_told(studio.get, key), seed, truncation, amounts, last)
 
         def redraw(key: Key, last: int | None, seed: float | None, truncation: float, *amounts: float) -> Any:
@@ -120,7 +124,7 @@ def build(studio: Studio) -> gr.Blocks:
 
 
 def _slider(i: int) -> gr.Slider:
-    return gr.Slider(-3, 3, 0, step=0.05, label=f"direction {i + 1}", visible=False, elem_id=f"direction-{i}")
+    return gr.Slider(-3, 3, 0, step=0.05, label=f"direction {i + 1}", visible=False, elem_id=f"{SLIDER}{i}")
 
 
 def _captions(view: View) -> list[Any]:
@@ -131,7 +135,7 @@ def _captions(view: View) -> list[Any]:
 
 
 def _told(function: Any, *arguments: Any) -> Any:
-    """The function's result; what it has to tell the user appears on the page instead of a traceback in the terminal."""
+    """The function's result; what it has to tell the user appears on the page, not in the terminal."""
     try:
         return function(*arguments)
     except UserError as error:
