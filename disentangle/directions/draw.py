@@ -156,7 +156,7 @@ def _caption(pen: ImageDraw.ImageDraw, left: int, middle: int, directions: Direc
     lines += [f"activity {active:.2g}"] if not math.isnan(active) else []
     lines += ["repeated"] if bool(directions.repeated[k]) else []
     top = middle - 9 * len(lines)
-    label = _fitting(directions.labels[k], CAPTION - left, 16)
+    label = _fitting(directions.labels[k], CAPTION - left - 6, 16)
     pen.text((left, top), label, font=_font(16), fill=INK, anchor="lm")
     for i, line in enumerate(lines):
         pen.text((left, top + 20 + 17 * i), line, font=_font(13), fill=FAINT, anchor="lm")
