@@ -12,8 +12,8 @@ class SubspaceLayer(nn.Module):
     r"""A learned linear subspace of a feature space: latents in, features out.
 
     The rows of ``basis`` span the subspace and are kept near orthonormal by an orthogonal treatment
-    (:mod:`disentangle.treatments`); ``scale`` holds the importance of each, as the singular values of a decomposition do,
-    and ``mean`` the subspace's origin.
+    (:mod:`disentangle.treatments`); ``scale`` holds the importance of each, as the singular values of a decomposition
+    do, and ``mean`` the subspace's origin.
 
     Args:
         features: ``D``, the size of the feature space. A feature map is flattened: ``D = channels * height * width``.
