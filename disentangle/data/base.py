@@ -89,7 +89,9 @@ def as_grid(data: ImageSet) -> GridSet:
     """
     if isinstance(data, GridSet):
         return data
-    raise UserError(f"the data set {data.name!r} has no picture for every combination of factors: use sprites or scenes")
+    raise UserError(
+        f"the data set {data.name!r} has no picture for every combination of factors: use sprites or scenes"
+    )
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,9 @@ def load_fashion_mnist(
     folder = find(root, names)
     if folder is None:
         if root is not None:
-            raise UserError(f"no Fashion-MNIST files in {root}: it must hold {names[0]}.gz and {names[1]}.gz, from {URL}")
+            raise UserError(
+                f"no Fashion-MNIST files in {root}: it must hold {names[0]}.gz and {names[1]}.gz, from {URL}"
+            )
         folder = _cache()
         for name in names:
             download(name, folder)
@@ -91,7 +93,9 @@ def load_fashion_mnist(
             f"got {tuple(pictures.shape)} and {tuple(labels.shape)}: fetch them again from {URL}"
         )
     if len(labels) and int(labels.max()) >= len(CLASSES):
-        raise UserError(f"{_file(folder, names[1])} has a label {int(labels.max())}, expected 0 … 9: fetch it again from {URL}")
+        raise UserError(
+            f"{_file(folder, names[1])} has a label {int(labels.max())}, expected 0 … 9: fetch it again from {URL}"
+        )
     return ClassSet(NAME, _resize(pictures[:, None], size), channels, factor="class", labels=labels, values=CLASSES)
 
 
@@ -100,7 +104,13 @@ def places() -> list[Path]:
     home = Path.home()
     given = os.environ.get("DISENTANGLE_DATA")
     bases = [Path(given).expanduser()] if given else []
-    bases += [home / ".cache/disentangle", Path("data"), home / "data", home / ".cache/torch", Path("/usr/share/datasets")]
+    bases += [
+        home / ".cache/disentangle",
+        Path("data"),
+        home / "data",
+        home / ".cache/torch",
+        Path("/usr/share/datasets"),
+    ]
     return bases
 
 
@@ -133,7 +143,9 @@ def read_idx(path: Path) -> Tensor:
     start = 4 + 4 * content[3]
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
     if len(content) != start + math.prod(shape):
-        raise UserError(f"{path} is damaged: it holds {len(content)} bytes, expected {start + math.prod(shape)}: {mend}")
+        raise UserError(
+            f"{path} is damaged: it holds {len(content)} bytes, expected {start + math.prod(shape)}: {mend}"
+        )
     return torch.frombuffer(bytearray(content), dtype=torch.uint8)[start:].view(shape)
 
 

@@ -82,4 +82,3 @@ def restore(run: Run, networks: Mapping[str, nn.Module], optimizers: Mapping[str
             f"{folder} is incomplete, damaged or of another kind: {reason}; remove it to go on from an earlier checkpoint"
         ) from None
     return int(state["step"])
-

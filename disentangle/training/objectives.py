@@ -131,7 +131,7 @@ class VAEObjective(nn.Module):
         self.loss = loss
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses by name: ``loss`` is what is minimised, ``reconstruction`` and ``kl`` (in nats a picture) its parts."""
+        """Losses by name: ``loss`` is what is minimised, ``reconstruction`` and ``kl`` its parts, in nats a picture."""
         mean, log_variance = (t.to(batch.images.dtype) for t in self.model.posterior_of(batch.images))
         noise = batch.draws.normal("posterior", self.model.latent_size)
         logits = self.model.logits(mean + noise * torch.exp(0.5 * log_variance)).to(batch.images.dtype)
@@ -147,7 +147,7 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def reconstruction_loss(logits: Tensor, images: Tensor, likelihood: str) -> Tensor:
-    """Negative log-likelihood of ``images`` (in [-1, 1]), summed over pixels, averaged over pictures, constants left out.
+    """Negative log-likelihood, summed over pixels and averaged over pictures, constants left out.
 
     Args:
         logits: ``(n, c, h, w)``; the picture is ``tanh(logits / 2)``.
