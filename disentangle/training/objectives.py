@@ -48,8 +48,8 @@ ADVERSARIAL = {
         lambda fake: (fake - 1).square().mean(),
     ),
 }
-"""Hinge: Lim and Ye 2017, arXiv 1705.02894. Non-saturating: Goodfellow et al. 2014, arXiv 1406.2661. Least squares: Mao et
-al. 2017, arXiv 1611.04076."""
+"""Hinge: Lim and Ye 2017, arXiv 1705.02894. Non-saturating: Goodfellow et al. 2014, arXiv 1406.2661. Least squares:
+Mao et al. 2017, arXiv 1611.04076."""
 
 
 def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
@@ -118,8 +118,9 @@ class GeneratorObjective(nn.Module):
 
 
 class VAEObjective(nn.Module):
-    r"""The β-VAE's bound: :math:`-E_q \log p(x|z) + \beta\, KL(q(z|x) \,\|\, N(0, I))`, summed over pixels, averaged over
-    pictures.
+    r"""The β-VAE's bound: :math:`-E_q \log p(x|z) + \beta\, KL(q(z|x) \,\|\, N(0, I))`.
+
+    The logarithm is summed over pixels; both terms are averaged over pictures.
 
     The weight β rises linearly from 0 over the first ``warmup`` steps. The likelihood is Bernoulli over intensities in
     [0, 1] or Gaussian of unit variance over values in [-1, 1].
