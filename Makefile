@@ -52,7 +52,7 @@ $(STAMP): pyproject.toml $(if $(READY),,fresh-venv)
 	@echo "$(CURDIR)" > $@
 
 fresh-venv:
-	@for p in $(PYTHON); do \
+	@python=; for p in $(PYTHON); do \
 		if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$p; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
