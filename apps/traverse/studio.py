@@ -97,7 +97,7 @@ class Studio:
             return [run.name] if run.step >= 0 else []
         if not self.path.is_dir():
             raise UserError(f"no folder {self.path}: give a run, or a folder of runs")
-        return [run.name for run in Run.list(self.path)]
+        return [run.name for run in Run.find(self.path)]
 
     def open(self, name: str, method: str) -> View:
         """Open a run as it is on disk now.
