@@ -61,22 +61,29 @@ def build(studio: Studio) -> gr.Blocks:
                 with gr.Column(elem_classes="sliders"):
                     sliders = [_slider(i) for i in range(FIRST)]
                 reset = gr.Button("Reset the sliders", size="md", elem_id="reset")
-                with gr.Accordion("More directions", open=False, visible=False, elem_classes="sliders") as more:
+                with gr.Accordion(
+                    "More directions", open=False, visible=False, elem_id="more", elem_classes="sliders"
+                ) as more:
                     sliders += [_slider(i) for i in range(FIRST, MOST)]
                 cards = gr.HTML(elem_id="scores")
 
         def show(view: View, seed: float | None, truncation: float, amounts: Sequence[float], last: int | None) -> Any:
-            pictures = render(view, int(seed or 0), truncation, amounts, last)
-            if last is None:
+            """What the pictures are when the sliders stand at ``amounts``, and slider ``last`` was moved last."""
+            places = _places(view)
+            of = {direction: amount for direction, amount in zip(places, amounts) if direction is not None}
+            direction = None if last is None else places[last]
+            ordered = [of.get(i, 0.0) for i in range(len(view.order))]
+            pictures = render(view, int(seed or 0), truncation, ordered, direction)
+            if direction is None:
                 return markup.stage(pictures), markup.strip(pictures, "", 0.0)
-            return markup.stage(pictures), markup.strip(pictures, view.labels[last], amounts[last])
+            return markup.stage(pictures), markup.strip(pictures, view.labels[direction], ordered[direction])
 
         def open_run(name: str, method: str, seed: float | None, truncation: float) -> Any:
             """Open a run: new captions, all sliders at zero."""
             view = _told(studio.open, name, method)
             texts = [markup.facts(view), markup.scores(scores(view.run), f"disentangle evaluate {view.run.path}")]
             drawn = show(view, seed, truncation, (), None)
-            return view.key, None, *texts, gr.update(visible=len(view.order) > FIRST), *_captions(view), *drawn
+            return view.key, None, *texts, _more(view), *_captions(view), *drawn
 
         def load_page(name: str, method: str, seed: float | None, truncation: float) -> Any:
             """What :func:`open_run` does, after a look at which runs there are now."""
@@ -110,8 +117,9 @@ def build(studio: Studio) -> gr.Blocks:
         page.load(load_page, [run, method, *base], [run, *opened], **quiet)
         for choice in (run, method):
             choice.input(open_run, [run, method, *base], opened, **quiet)
-        # "always_last": while a picture is being made, all but the newest position of the slider are dropped.
-        follow: dict[str, Any] = quiet | {"trigger_mode": "always_last"}
+        # While a picture is being made, all but the newest position of the slider are dropped; and a request past the
+        # queue is answered in half the time.
+        follow: dict[str, Any] = quiet | {"trigger_mode": "always_last", "queue": False}
         gr.on([slider.input for slider in sliders], slide, [key, *base, *sliders], [last, stage, strip], **follow)
         gr.on([seed.input, truncation.input], redraw, [key, last, *base, *sliders], [stage, strip], **follow)
         shuffle.click(lambda: random.randrange(10**6), None, seed, **quiet).then(
@@ -127,11 +135,26 @@ def _slider(i: int) -> gr.Slider:
     return gr.Slider(-3, 3, 0, step=0.05, label=f"direction {i + 1}", visible=False, elem_id=f"{SLIDER}{i}")
 
 
+def _places(view: View) -> list[int | None]:
+    """For each slider the direction it moves, counted from the most active; the still ones come under "more"."""
+    shown = min(view.active, FIRST)
+    rest = range(shown, min(len(view.order), shown + MOST - FIRST))
+    return [*range(shown), *[None] * (FIRST - shown), *rest, *[None] * (MOST - FIRST - len(rest))]
+
+
 def _captions(view: View) -> list[Any]:
-    """Every slider's caption, at zero, and hidden where there are fewer directions than sliders."""
-    labels = view.labels[:MOST]
-    shown = [gr.update(label=label, value=0.0, visible=True) for label in labels]
-    return shown + [gr.update(value=0.0, visible=False)] * (MOST - len(labels))
+    """Every slider's caption, at zero, and hidden where it has no direction."""
+    return [
+        gr.update(value=0.0, visible=False) if i is None else gr.update(label=view.labels[i], value=0.0, visible=True)
+        for i in _places(view)
+    ]
+
+
+def _more(view: View) -> Any:
+    """The fold with the other sliders."""
+    count = sum(place is not None for place in _places(view)[FIRST:])
+    still = ", which hardly change the picture" if view.active <= FIRST else ""
+    return gr.update(visible=count > 0, label=f"{count} more direction{'s' * (count != 1)}{still}", open=False)
 
 
 def _told(function: Any, *arguments: Any) -> Any:

@@ -22,6 +22,7 @@ from disentangle.training.run import Run
 
 POSITIONS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 KEPT = 4
+STILL = 0.01
 SAMPLES = 8
 
 
@@ -60,6 +61,12 @@ class View:
     def labels(self) -> list[str]:
         """Captions of the sliders, in their order."""
         return [self.directions.labels[k] for k in self.order]
+
+    @property
+    def active(self) -> int:
+        """How many of the first sliders visibly change the picture: by at least a hundredth of what the first does."""
+        activity = self.directions.activity[list(self.order)]
+        return len(activity) - int((activity < STILL * activity[0]).sum())
 
 
 @dataclass(frozen=True, eq=False)
