@@ -118,7 +118,7 @@ def find(root: Path | None, names: list[str]) -> Path | None:
     """The folder with all files ``names``, as ``.gz`` or unpacked: ``root`` or one of :func:`places`, or under one."""
     for base in places() if root is None else [root]:
         for folder in (base, base / NAME, base / "FashionMNIST/raw"):
-            if all(_file(folder, name).is_file() for name in names):
+            if all(os.path.isfile(_file(folder, name)) for name in names):
                 return folder
     return None
 
@@ -157,7 +157,7 @@ def download(name: str, folder: Path) -> None:
         UserError: where there is no connection, the content is not the published one, or it cannot be written.
     """
     url = f"{URL}{name}.gz"
-    if _file(folder, name).is_file():
+    if os.path.isfile(_file(folder, name)):
         return
     mend = f"fetch {url} yourself and put it in {folder}, or where DISENTANGLE_DATA says"
     logger.info("downloading %s", url)
@@ -188,7 +188,7 @@ def _cache() -> Path:
 
 def _file(folder: Path, name: str) -> Path:
     packed = folder / f"{name}.gz"
-    return packed if packed.is_file() else folder / name
+    return packed if os.path.isfile(packed) else folder / name
 
 
 def _resize(pictures: Tensor, size: int) -> Tensor:

@@ -181,7 +181,8 @@ def _meet_room(origin: Vector, direction: Vector, light: Vector) -> tuple[Vector
 def _open_foot(point: Vector, radius: float) -> Array:
     """How much of the ambient light reaches the room about the foot of an object."""
     near = (point[0] * point[0] + point[1] * point[1] + point[2] * point[2]) / (radius * radius)
-    return 1 - 0.45 / (1 + near * near * 0.5)
+    openness: Array = 1 - 0.45 / (1 + near * near * 0.5)
+    return openness
 
 
 def _highlight(normal: Vector, light: Vector, direction: Vector) -> Array:
@@ -199,7 +200,8 @@ def _mean(samples: Array) -> Array:
     total = samples[0]
     for sample in samples[1:]:
         total = total + sample
-    return total / SAMPLES**2
+    mean: Array = total / SAMPLES**2
+    return mean
 
 
 def _along(origin: Vector, direction: Vector, parameter: Array) -> Vector:
@@ -217,7 +219,8 @@ def _scaled(vector: Vector, factor: float) -> Vector:
 
 
 def _dot(a: Vector, b: Vector) -> Array:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    product: Array = a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    return product
 
 
 # Surfaces. A ray o + t d enters a convex body where it has entered all of the slabs and quadrics that bound it.
