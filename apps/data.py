@@ -120,7 +120,7 @@ def preview(data: ImageSet, columns: int = 10, seed: int = 0) -> Image.Image:
     rows = -(-len(chosen) // columns)
     tiles = torch.full((rows * columns, data.channels, data.size, data.size), 255, dtype=torch.uint8)
     tiles[: len(chosen)] = data.images(chosen)
-    return _captioned(tiles.unflatten(0, (rows, columns)), [], [], pad=2)
+    return _captioned(tiles.view(rows, columns, *tiles.shape[1:]), [], [], pad=2)
 
 
 def _factor_rows(data: GridSet, columns: int, generator: object) -> tuple[Tensor, list[str]]:
