@@ -164,11 +164,12 @@ def _eigen(a: Tensor, eps: float, inverse: bool, dtype: torch.dtype) -> tuple[Te
         if math.isnan(asymmetry):
             raise ValueError("a has NaN or infinite entries")
         raise ValueError(f"a must be symmetric, but a - aᵀ is {asymmetry:.1e} of its largest entry: use (a + a.mT) / 2")
-    values, vectors = torch.linalg.eigh((a + a.mT) / 2)
+    values, vectors = torch.linalg.eigh(_symmetric(a))
     values = values + eps
     least = float((values[..., 0] / values.abs().amax(-1).clamp_min(tiny)).amin())
-    # An inverse takes the matrix at its word; for the root, a float16 matrix may be negative by float16's rounding.
-    rounding = max(10, a.shape[-1]) * torch.finfo(dtype).eps
+    # Rounding each entry of a PSD matrix makes eigenvalues negative by up to √n ε/2 of the largest; computing it, by
+    # more.
+    rounding = math.sqrt(a.shape[-1]) * (torch.finfo(dtype).eps + 10 * torch.finfo(a.dtype).eps)
     if inverse and not least > 4 * torch.finfo(a.dtype).eps:
         raise ValueError(f"a is singular or negative: {_spectrum(least)}; give a ridge, eps > 0")
     if not inverse and not least >= -rounding:
@@ -196,8 +197,12 @@ def _normalised(roots: Tensor) -> tuple[Tensor, Tensor]:
     return roots / largest, largest[..., None]
 
 
+def _symmetric(a: Tensor) -> Tensor:
+    return a * 0.5 + a.mT * 0.5  # the sum first could overflow
+
+
 def _in_basis(vectors: Tensor, a: Tensor) -> Tensor:
-    return vectors.mT @ ((a + a.mT) / 2) @ vectors
+    return vectors.mT @ _symmetric(a) @ vectors
 
 
 class _Power(torch.autograd.Function):
