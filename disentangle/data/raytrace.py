@@ -167,7 +167,7 @@ def _lamp() -> Vector:
 def _meet_room(origin: Vector, direction: Vector, light: Vector) -> tuple[Vector, Array, Array]:
     """Where the rays meet the room, whether that is the floor, and the cosine of the light's angle there."""
     with np.errstate(divide="ignore"):  # a ray along a wall meets it at infinity
-        to_side = (np.where(direction[0] < 0, -ROOM, ROOM) - origin[0]) / direction[0]
+        to_side = (np.copysign(np.float32(ROOM), direction[0]) - origin[0]) / direction[0]
         to_back = np.where(direction[1] > 0, (ROOM - origin[1]) / direction[1], INF)
         to_floor = np.where(direction[2] < 0, -origin[2] / direction[2], INF)
     to_wall = np.minimum(to_side, to_back)
@@ -246,7 +246,9 @@ def _quadric(a: Array, half_b: Array, c: Array) -> tuple[Array, Array]:
 
 def _pillar(o: Vector, d: Vector, radius: float) -> tuple[Array, Array]:
     """An endless vertical cylinder."""
-    return _quadric(d[0] * d[0] + d[1] * d[1], o[0] * d[0] + o[1] * d[1], o[0] * o[0] + o[1] * o[1] - radius * radius)
+    # a ray along the pillar would divide by zero; with this it enters far behind and leaves far ahead
+    squared = np.maximum(d[0] * d[0] + d[1] * d[1], 1e-12)
+    return _quadric(squared, o[0] * d[0] + o[1] * d[1], o[0] * o[0] + o[1] * o[1] - radius * radius)
 
 
 def _ball(o: Vector, d: Vector, radius: float, above: float = 0.0) -> tuple[Array, Array]:
