@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python -m pytest benchmarks/test_linalg.py
 
-The table's times are ours, the ratio to the reference stands in ``extra_info`` (``--benchmark-json=FILE``). A ratio below
-a floor fails; the floors leave room for a busy machine.
+The table's times are ours, the ratio to the reference stands in ``extra_info`` (``--benchmark-json=FILE``). A ratio
+below a floor fails; the floors leave room for a busy machine.
 """
 
 import time

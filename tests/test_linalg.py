@@ -306,6 +306,11 @@ def test_a_covariance_of_few_samples_is_not_called_negative(dtype: torch.dtype) 
         assert torch.isfinite(gradient).all()
 
 
+def test_an_eigenvalue_that_rounding_made_negative_counts_as_zero() -> None:
+    a = torch.diag(torch.tensor([1.0, -1e-16], dtype=torch.float64))
+    assert torch.equal(matrix_sqrt(a), torch.diag(torch.tensor([1.0, 0.0], dtype=torch.float64)))
+
+
 def test_the_root_of_zero_is_zero_with_zero_gradient() -> None:
     a = torch.zeros(2, 3, 3, requires_grad=True)
     root = matrix_sqrt(a)

@@ -250,6 +250,14 @@ def test_nog_reports_the_rank_of_the_gradient() -> None:
     assert treatment.metrics()["gradient_rank/layer.basis"] == 2
 
 
+@pytest.mark.parametrize(("options", "rank"), [({}, 2), ({"null": "fill"}, 3), ({"rtol": 0.5}, 1)])
+def test_nog_obeys_its_options(options: dict, rank: int) -> None:
+    toy, treatment, optimizer = started("nog", **options)
+    toy.layer.basis.grad = torch.diag(torch.tensor([1.0, 0.1, 0.0], dtype=torch.float64)) @ polar(gaussian(3, 16))
+    treatment.step(optimizer)
+    assert treatment.metrics()["gradient_rank/layer.basis"] == rank
+
+
 def test_olr_sets_the_length_of_the_step_where_it_lies_below_the_base_rate() -> None:
     toy, treatment, optimizer = started("olr", lr=50.0)
     weight = toy.layer.basis
