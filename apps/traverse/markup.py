@@ -146,7 +146,7 @@ input[type=range]:focus-visible {{ outline: 2px solid var(--color-accent) !impor
 @media (max-width: 760px) {{
   /* One column: the picture stays in sight above the sliders. Without its column's box it sticks to the whole page. */
   .column:has(> #stage) {{ display: contents; }}
-  #stage {{ position: sticky; top: 0; z-index: 20; padding: 8px 0; background: var(--body-background-fill); }}
+  #stage {{ position: sticky; top: 0; z-index: 100; padding: 8px 0; background: var(--body-background-fill); }}
   #stage, #strip, #start {{ width: 100%; flex: none; }}
   .stage .moved {{ flex-basis: 250px; }}
   .strip {{ min-height: 86px; }}
