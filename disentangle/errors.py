@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """Input that cannot be used. The message is one line: what was got, what is possible, how to mend it.
 
     The command line prints the message without a traceback and exits with code 2.

@@ -12,7 +12,7 @@ class SubspaceLayer(nn.Module):
     r"""A learned linear subspace of a feature space: latents in, features out.
 
     The rows of ``basis`` span the subspace and are kept near orthonormal by an orthogonal treatment
-    (:mod:`disentangle.treatments`); ``scale`` holds the importance of each, as the singular values of a decomposition do,
+    (:mod:`disentangle.treatments`); ``scale`` holds the importance of each, as singular values do in a decomposition,
     and ``mean`` the subspace's origin.
 
     Args:

@@ -1,0 +1,1 @@
+"""Recipes, objectives, the loop that trains them, and the folder that holds a run."""

@@ -1,0 +1,31 @@
+"""``disentangle list``: the recipes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tyro
+
+
+@dataclass(frozen=True)
+class ListArgs:
+    """List the recipes: model, data set, treatment and length of each.
+
+    Example: disentangle list
+    """
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the command."""
+    tyro.cli(ListArgs, args=list(argv), prog="disentangle list")
+    from rich.console import Console
+    from rich.table import Table
+
+    from disentangle.training.recipes import RECIPES
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("recipe", "data", "size", "treatment", "steps", "what it is"):
+        table.add_column(heading, justify="right" if heading in ("size", "steps") else "left")
+    for name, recipe in RECIPES.items():
+        treatment = "+".join(recipe.treatment.names) or "none"
+        table.add_row(name, recipe.data.name, str(recipe.data.size), treatment, f"{recipe.steps:,}", recipe.summary)
+    Console().print(table)

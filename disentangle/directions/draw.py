@@ -1,0 +1,182 @@
+"""Draw what directions do: a sheet of strips, and a loop."""
+
+import io
+import math
+from collections.abc import Sequence
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from disentangle.directions.edits import place
+from disentangle.directions.file import Directions
+from disentangle.generator import Generator
+from disentangle.pictures import grid, to_uint8
+
+REACH = 3.0
+INK, FAINT, PAPER, LINE = (32, 33, 36), (120, 124, 130), (255, 255, 255), (226, 228, 232)
+CAPTION, HEADER, PAD = 142, 34, 3
+FRAMES, MILLISECONDS = 40, 60
+
+
+@torch.no_grad()
+def traverse(
+    generator: Generator, directions: Directions, k: int, latents: Tensor, positions: Sequence[float]
+) -> Tensor:
+    """The pictures of every latent at every position along direction ``k``.
+
+    Args:
+        generator: makes the pictures.
+        directions: along which.
+        k: which of them.
+        latents: ``(n, d)``.
+        positions: ``m`` of them, in units of sigma.
+
+    Returns:
+        uint8 ``(n * m, c, h, w)``, on the CPU, the positions of the first latent first.
+    """
+    # One latent at a time: large pictures of many positions need not fit into memory at once.
+    return torch.cat([to_uint8(generator.synthesize(row)) for row in place(latents, directions, k, positions)])
+
+
+def strips(
+    generator: Generator,
+    directions: Directions,
+    latents: Tensor,
+    order: Sequence[int] | None = None,
+    columns: int = 7,
+) -> Image.Image:
+    """A sheet with a row a direction, from -3 to 3 sigma, captioned with layer, spectrum and activity.
+
+    Args:
+        generator: makes the pictures.
+        directions: what to draw.
+        latents: ``(n, d)``, where the strips start; ``n`` rows a direction.
+        order: which directions, from top to bottom; the eight most active by default.
+        columns: pictures in a row, at least two.
+
+    Returns:
+        RGB, about 900 pixels wide for pictures of 32 or 64 pixels.
+
+    Raises:
+        ValueError: where there is nothing to draw, or ``columns`` is less than two.
+    """
+    order = directions.most_active(8) if order is None else list(order)
+    if not order or len(latents) == 0 or columns < 2:
+        raise ValueError(
+            f"expected a direction, a latent and two columns at least, got {len(order)}, {len(latents)} and {columns}"
+        )
+    positions = torch.linspace(-REACH, REACH, columns).tolist()
+    rows = [traverse(generator, directions, k, latents, positions) for k in order]
+    blocks = [grid(row, columns, PAD, scale_for(row.shape[-1])) for row in rows]
+    width, height = blocks[0].size
+    sheet = Image.new("RGB", (CAPTION + width, HEADER + len(blocks) * (height + 1)), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((14, HEADER // 2 + 2), "position in sigma", font=_font(13), fill=FAINT, anchor="lm")
+    cell = (width - PAD) // columns
+    for i, position in enumerate(positions):
+        centre = CAPTION + PAD + i * cell + (cell - PAD) // 2
+        pen.text((centre, HEADER // 2 + 2), _signed(position), font=_font(14), fill=FAINT, anchor="mm")
+    for i, (k, block) in enumerate(zip(order, blocks)):
+        top = HEADER + i * (height + 1)
+        pen.line((0, top, sheet.width, top), fill=LINE)
+        sheet.paste(block, (CAPTION, top + 1))
+        _caption(pen, 14, top + 1 + height // 2, directions, k)
+    return sheet
+
+
+def loop(
+    generator: Generator, directions: Directions, latents: Tensor, order: Sequence[int] | None = None
+) -> list[Image.Image]:
+    """Frames of a smooth, endless swing through directions, side by side; each starting latent is a row.
+
+    Args:
+        generator: makes the pictures.
+        directions: what to draw.
+        latents: ``(n, d)``, where the swing starts.
+        order: which directions, from left to right; the six most active by default.
+
+    Returns:
+        40 RGB pictures; the first follows the last.
+
+    Raises:
+        ValueError: where there is nothing to draw.
+    """
+    order = directions.most_active(6) if order is None else list(order)
+    if not order or len(latents) == 0:
+        raise ValueError(f"expected a direction and a latent at least, got {len(order)} and {len(latents)}")
+    # A quarter of the swing has all of its positions: the way back and the other side are the same pictures again.
+    quarter = FRAMES // 4
+    positions = [REACH * math.sin(math.pi / 2 * i / quarter) for i in range(-quarter, quarter + 1)]
+    tracks = [
+        traverse(generator, directions, k, latents, positions).unflatten(0, (len(latents), -1))  # type: ignore[no-untyped-call]
+        for k in order
+    ]
+    pictures = torch.stack(tracks, dim=1)  # (latents, directions, positions, c, h, w)
+    scale = scale_for(pictures.shape[-1])
+    swing = [*range(quarter, 2 * quarter), *range(2 * quarter, 0, -1), *range(quarter)]
+    labels = [directions.labels[k] for k in order]
+    return [_framed(grid(pictures[:, :, i].flatten(0, 1), len(order), PAD, scale), labels) for i in swing]
+
+
+def gif_bytes(frames: Sequence[Image.Image]) -> bytes:
+    """The frames as an endlessly looping GIF, 60 ms each, all with the palette of the widest swing."""
+    # One palette for all: with a palette a frame, flat colours flicker.
+    extremes = Image.new("RGB", (frames[0].width, 3 * frames[0].height))
+    for i, frame in enumerate((frames[0], frames[len(frames) // 4], frames[3 * len(frames) // 4])):
+        extremes.paste(frame, (0, i * frame.height))
+    palette = extremes.quantize(256, method=Image.Quantize.MEDIANCUT)
+    indexed = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    buffer = io.BytesIO()
+    indexed[0].save(buffer, "GIF", save_all=True, append_images=indexed[1:], duration=MILLISECONDS, loop=0)
+    return buffer.getvalue()
+
+
+def scale_for(size: int) -> int:
+    """How many times to enlarge a picture of ``size`` pixels, so that about 100 pixels result."""
+    return max(1, round(100 / size))
+
+
+def _framed(block: Image.Image, labels: Sequence[str]) -> Image.Image:
+    """The block under a line of labels, one a column."""
+    sheet = Image.new("RGB", (block.width, HEADER + block.height), PAPER)
+    sheet.paste(block, (0, HEADER))
+    pen = ImageDraw.Draw(sheet)
+    cell = (block.width - PAD) // len(labels)
+    for i, label in enumerate(labels):
+        centre = PAD + i * cell + (cell - PAD) // 2
+        pen.text((centre, HEADER // 2), _fitting(label, cell, 14), font=_font(14), fill=INK, anchor="mm")
+    return sheet
+
+
+def _caption(pen: ImageDraw.ImageDraw, left: int, middle: int, directions: Directions, k: int) -> None:
+    """Label, spectrum and activity, one under the other, around the line ``middle``."""
+    active = float(directions.activity[k])
+    lines = [f"spectrum {float(directions.spectrum[k]):.3g}"]
+    lines += [f"activity {active:.2g}"] if not math.isnan(active) else []
+    lines += ["repeated"] if bool(directions.repeated[k]) else []
+    top = middle - 9 * len(lines)
+    label = _fitting(directions.labels[k], CAPTION - left, 16)
+    pen.text((left, top), label, font=_font(16), fill=INK, anchor="lm")
+    for i, line in enumerate(lines):
+        pen.text((left, top + 20 + 17 * i), line, font=_font(13), fill=FAINT, anchor="lm")
+
+
+def _signed(position: float) -> str:
+    """``-3``, ``0``, ``+1.5``: in ASCII, since the font that comes with Pillow has no minus sign and no sigma."""
+    number = f"{position:+.1f}".removesuffix(".0")
+    return "0" if number in ("+0", "-0") else number
+
+
+def _fitting(text: str, width: int, size: int) -> str:
+    """The text, cut with an ellipsis if it is wider than ``width`` pixels."""
+    font = _font(size)
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size=size)

@@ -1,0 +1,85 @@
+"""Checkpoints: networks by diffusers, the trainer's state in safetensors and JSON, whole or not at all."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from disentangle.errors import UserError
+from disentangle.training.files import clean_up, folder_atomic, remove_folder
+from disentangle.training.run import Run
+
+KEEP = 2
+"""Checkpoints kept: the newest, and one before it in case the newest is damaged by something else."""
+
+
+def save(
+    run: Run, step: int, networks: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
+) -> None:
+    """Write the checkpoint of ``step`` and remove those too old to keep.
+
+    Raises:
+        UserError: where it cannot be written; the earlier checkpoints stay.
+    """
+    target = run.checkpoint_path(step)
+    if target.exists():
+        return
+    tensors: dict[str, Tensor] = {}
+    state: dict[str, Any] = {"step": step, "param_groups": {}}
+    for name, optimizer in optimizers.items():
+        saved = optimizer.state_dict()
+        state["param_groups"][name] = saved["param_groups"]
+        for index, values in saved["state"].items():
+            for key, value in values.items():
+                tensors[f"{name}.{index}.{key}"] = value.detach().cpu().contiguous()
+    with folder_atomic(target) as folder:
+        try:
+            for name, network in networks.items():
+                network.save_pretrained(folder / name, safe_serialization=True)  # type: ignore[operator]
+            save_file(tensors, folder / "trainer.safetensors")
+        except SafetensorError as error:  # what safetensors makes of "no space left on device"
+            raise OSError(str(error)) from error
+        (folder / "trainer.json").write_text(json.dumps(state))
+    for old in run.checkpoints()[:-KEEP]:
+        remove_folder(run.checkpoint_path(old))
+
+
+def restore(run: Run, networks: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]) -> int:
+    """Put the newest checkpoint into the given networks and optimisers, in place.
+
+    Returns:
+        The step after which it was written; 0, and nothing changed, where there is none.
+
+    Raises:
+        UserError: where it is damaged or of another shape.
+    """
+    clean_up(run.path / "checkpoints")
+    if not run.checkpoints():
+        return 0
+    folder = run.checkpoint_path(run.step)
+    try:
+        for name, network in networks.items():
+            weights: dict[str, Tensor] = {}
+            for file in sorted((folder / name).glob("*.safetensors")):
+                weights |= load_file(file)
+            network.load_state_dict(weights)
+        tensors = load_file(folder / "trainer.safetensors")
+        state = json.loads((folder / "trainer.json").read_text())
+        for name, optimizer in optimizers.items():
+            values: dict[int, dict[str, Tensor]] = {}
+            for key, tensor in tensors.items():
+                owner, index, entry = key.split(".", 2)
+                if owner == name:
+                    values.setdefault(int(index), {})[entry] = tensor
+            optimizer.load_state_dict({"state": values, "param_groups": state["param_groups"][name]})
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{folder} is incomplete, damaged or of another kind: {reason}; remove it to go on from an earlier checkpoint"
+        ) from None
+    return int(state["step"])
+

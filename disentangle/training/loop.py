@@ -1,0 +1,240 @@
+"""The training loop, one for every family.
+
+A step is a function of the weights, the optimisers' state and the step's number: pictures and noise follow from the seed
+(:mod:`disentangle.training.draws`). So a run that is killed and resumed goes through the same states as one that is not.
+"""
+
+import logging
+import math
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from disentangle.data import ImageSet
+from disentangle.errors import UserError
+from disentangle.models import BetaVAE, Discriminator, EigenGAN
+from disentangle.pictures import grid, png_bytes, to_uint8
+from disentangle.training import checkpoint
+from disentangle.training.draws import Draws, Order, seeded
+from disentangle.training.ema import EMA
+from disentangle.training.files import write_atomic
+from disentangle.training.hardware import autocast_dtype
+from disentangle.training.metrics import MetricsLog
+from disentangle.training.objectives import Batch, DiscriminatorObjective, GeneratorObjective, VAEObjective
+from disentangle.training.pictures import TrainingPictures
+from disentangle.training.progress import ProgressLine
+from disentangle.training.recipe import BetaVAEConfig, Recipe, VAELoss
+from disentangle.training.run import Run
+from disentangle.treatments import Treatment, TreatmentConfig, bind
+
+logger = logging.getLogger(__name__)
+
+SAMPLES = 64
+"""Pictures in a sample grid, eight in a row."""
+
+
+@dataclass
+class Phase:
+    """One of the updates of a step: an objective, the optimiser of its parameters, and the treatment of some of them.
+
+    Attributes:
+        name: prefix of its metrics.
+        objective: as the accelerator wrapped it.
+        optimizer: over the objective's own parameters.
+        treatment: of the generator's Pre-SVD layers; of nothing for a discriminator.
+    """
+
+    name: str
+    objective: nn.Module
+    optimizer: torch.optim.Optimizer
+    treatment: Treatment
+
+
+def build_networks(recipe: Recipe, channels: int) -> dict[str, nn.Module]:
+    """The networks that a recipe trains, by name; ``"generator"`` is always among them.
+
+    Raises:
+        UserError: where a size or a number does not fit the model.
+    """
+    model = recipe.model
+    if isinstance(model, BetaVAEConfig):
+        return {
+            "generator": BetaVAE(
+                size=recipe.data.size,
+                channels=channels,
+                rank=model.rank,
+                base_channels=model.base_channels,
+                max_channels=model.max_channels,
+                encoder_channels=model.encoder_channels,
+                hidden=model.hidden,
+                seed=recipe.seed,
+            )
+        }
+    shared = {
+        "size": recipe.data.size,
+        "channels": channels,
+        "base_channels": model.base_channels,
+        "max_channels": model.max_channels,
+        "seed": recipe.seed,
+    }
+    return {
+        "generator": EigenGAN(rank=model.rank, noise=model.noise, **shared),
+        "discriminator": Discriminator(**shared),
+    }
+
+
+class Trainer:
+    """Trains a run to its recipe's last step.
+
+    Args:
+        run: the folder; where it has a checkpoint, training goes on from there.
+        data: the recipe's data set.
+        accelerator: processes and devices.
+
+    Raises:
+        UserError: where the recipe does not fit itself, the data or the number of processes.
+    """
+
+    def __init__(self, run: Run, data: ImageSet, accelerator: Accelerator) -> None:
+        self.run, self.recipe, self.accelerator = run, run.recipe, accelerator
+        recipe, device = self.recipe, accelerator.device
+        recipe.check()
+        if recipe.batch % accelerator.num_processes:
+            raise UserError(f"a batch of {recipe.batch} cannot be shared evenly by {accelerator.num_processes} processes")
+        self.dtype = torch.float64 if recipe.precision == "float64" else torch.float32
+        self.autocast = autocast_dtype(recipe.precision, device)
+        channels_last = recipe.channels_last != "no"
+        self.networks = build_networks(recipe, data.channels)
+        for network in self.networks.values():
+            network.to(device=device, dtype=self.dtype).train()
+            if channels_last:
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = EMA(self.networks["generator"], recipe.ema_pictures / recipe.batch)
+        self.phases = self._phases()
+        self.pictures = TrainingPictures(data, recipe.data, recipe.seed, channels_last)
+        self.order = Order(len(self.pictures), recipe.seed)
+
+    def _phases(self) -> list[Phase]:
+        generator: EigenGAN | BetaVAE = self.networks["generator"]  # type: ignore[assignment]
+        treatment = bind(self.recipe.treatment, generator, [p.parameter for p in generator.projections()])
+        loss = self.recipe.loss
+        if isinstance(loss, VAELoss):
+            return [self._phase("vae", VAEObjective(generator, loss), treatment)]  # type: ignore[arg-type]
+        discriminator: Discriminator = self.networks["discriminator"]  # type: ignore[assignment]
+        untreated = Treatment(TreatmentConfig(names=()), {})
+        return [
+            self._phase("discriminator", DiscriminatorObjective(discriminator, generator, loss), untreated),  # type: ignore[arg-type]
+            self._phase("generator", GeneratorObjective(generator, discriminator, loss), treatment),  # type: ignore[arg-type]
+        ]
+
+    def _phase(self, name: str, objective: nn.Module, treatment: Treatment) -> Phase:
+        settings = self.recipe.optimizer
+        optimizer = torch.optim.AdamW(
+            treatment.param_groups(objective.parameters()),
+            lr=settings.rate,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+            foreach=True,
+        )
+        return Phase(name, self.accelerator.prepare_model(objective), optimizer, treatment)
+
+    def train(self) -> None:
+        """Train from the newest checkpoint to the last step.
+
+        Raises:
+            UserError: where a loss is no longer finite, or a file cannot be written; the newest checkpoint stays.
+        """
+        optimizers = {phase.name: phase.optimizer for phase in self.phases}
+        networks = self.networks | {"ema": self.ema.model}
+        start = checkpoint.restore(self.run, networks, optimizers)
+        recipe, main = self.recipe, self.accelerator.is_main_process
+        log = MetricsLog(self.run, start, recipe.tensorboard) if main else None
+        progress = ProgressLine(recipe.steps, start, shown=main)
+        try:
+            if main and start == 0:
+                self._draw_samples(0)
+            for step in range(start + 1, recipe.steps + 1):
+                losses = self.step(step)
+                last = step == recipe.steps
+                save = last or step % recipe.checkpoint_every == 0
+                if save or step % recipe.log_every == 0:
+                    row = self._row(step, losses)
+                    if log is not None:
+                        log.write(step, row)
+                    progress.update(step, {k: v for k, v in row.items() if k.endswith("loss")})
+                else:
+                    progress.update(step)
+                if main and (last or step % recipe.sample_every == 0):
+                    self._draw_samples(step)
+                if main and save:
+                    checkpoint.save(self.run, step, networks, optimizers)
+        finally:
+            progress.close()
+            if log is not None:
+                log.close()
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        """One step, counted from 1: every phase's update, then the average of the weights.
+
+        Returns:
+            The losses of all phases on this process's share, ``"phase/name"`` to 0-dimensional tensors.
+        """
+        recipe, accelerator = self.recipe, self.accelerator
+        draws = Draws(
+            recipe.seed,
+            step,
+            recipe.batch,
+            accelerator.process_index,
+            accelerator.num_processes,
+            accelerator.device,
+            self.dtype,
+        )
+        positions = draws.share(self.order.batch(step, recipe.batch))
+        images = self.pictures.batch(positions, accelerator.device, self.dtype)
+        if recipe.data.flip:
+            images = torch.where(draws.uniform("flip", 1, 1, 1) < 0.5, images.flip(3), images)
+        rate = recipe.optimizer.rate * rate_factor(step, recipe.steps, recipe.optimizer.decay)
+        losses = {}
+        for phase in self.phases:
+            for group in phase.optimizer.param_groups:
+                group["lr"] = rate
+            with torch.autocast(accelerator.device.type, self.autocast, enabled=self.autocast is not None):
+                terms = phase.objective(Batch(images, draws))
+            phase.optimizer.zero_grad(set_to_none=True)
+            (terms["loss"] + phase.treatment.penalty()).backward()
+            phase.treatment.step(phase.optimizer)
+            losses |= {f"{phase.name}/{name}": value.detach() for name, value in terms.items()}
+        self.ema.update(self.networks["generator"], step)
+        return losses
+
+    def _row(self, step: int, losses: dict[str, Tensor]) -> dict[str, float]:
+        """The losses averaged over the processes, and what the treatments did."""
+        names = sorted(losses)
+        values = self.accelerator.reduce(torch.stack([losses[name].double() for name in names]), "mean").tolist()
+        row = dict(zip(names, values, strict=True))
+        for phase in self.phases:
+            row |= {f"{phase.name}/{name}": value for name, value in phase.treatment.metrics().items()}
+        bad = [name for name, value in row.items() if not math.isfinite(value)]
+        if bad:
+            done = self.run.checkpoints()
+            kept = f"the checkpoint of step {done[-1]} is kept" if done else "there is no checkpoint yet"
+            raise UserError(
+                f"training diverged: {', '.join(bad)} not finite at step {step}; {kept}; "
+                "try a lower --optimizer.rate or --precision float32"
+            )
+        return row
+
+    @torch.no_grad()
+    def _draw_samples(self, step: int) -> None:
+        """Write the pictures that the averaged generator makes of the same latents as always."""
+        model: EigenGAN | BetaVAE = self.ema.model  # type: ignore[assignment]
+        latents = model.sample_latents(SAMPLES, seeded(self.recipe.seed, "samples"))
+        pictures = grid(to_uint8(model.synthesize(latents)), columns=8)
+        write_atomic(self.run.path / "samples" / f"{step:08d}.png", png_bytes(pictures))
+
+
+def rate_factor(step: int, steps: int, decay: float) -> float:
+    """Factor of the learning rate: 1, then falling linearly towards 0 over the last ``decay`` of the ``steps``."""
+    return min(1.0, (steps - step + 1) / max(1.0, decay * steps))

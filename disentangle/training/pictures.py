@@ -1,0 +1,50 @@
+"""The training set as the loop sees it: drawn once, kept in memory as 8-bit where it fits."""
+
+import torch
+from torch import Tensor
+
+from disentangle.data import ImageSet
+from disentangle.errors import UserError
+from disentangle.training.draws import seeded
+from disentangle.training.recipe import DataConfig
+
+MEMORY = 2 << 30
+"""Bytes of pictures that are kept in memory; larger sets are drawn batch by batch."""
+
+CHUNK = 1_024
+"""Pictures drawn at a time while memory is filled."""
+
+
+class TrainingPictures:
+    """The pictures that a recipe trains on.
+
+    Args:
+        source: the data set.
+        config: how many of them.
+        seed: decides which.
+        channels_last: memory format of the batches.
+    """
+
+    def __init__(self, source: ImageSet, config: DataConfig, seed: int, channels_last: bool = False) -> None:
+        self.source = source
+        self.format = torch.channels_last if channels_last else torch.contiguous_format
+        total = len(source)
+        wanted = total if config.pictures is None else config.pictures
+        if not 1 <= wanted <= total:
+            raise UserError(f"data.pictures must lie between 1 and the {total} pictures of {source.name}, got {wanted}")
+        self.indices = torch.arange(total)
+        if wanted < total:
+            self.indices = torch.randperm(total, generator=seeded(seed, "pictures"))[:wanted].sort().values
+        self._memory: Tensor | None = None
+        if wanted * source.channels * source.size**2 <= MEMORY:
+            self._memory = torch.cat([source.images(part) for part in self.indices.split(CHUNK)])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batch(self, positions: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """Pictures ``(n, c, size, size)`` in [-1, 1] at ``positions`` ``(n,)`` of this training set."""
+        pictures = (
+            self._memory[positions] if self._memory is not None else self.source.images(self.indices[positions])
+        )
+        return pictures.to(device).to(dtype).div_(127.5).sub_(1).contiguous(memory_format=self.format)

@@ -1,0 +1,61 @@
+"""The recipes, by name. To add one, add an entry."""
+
+from disentangle.training.recipe import AdamConfig, BetaVAEConfig, DataConfig, EigenGANConfig, GANLoss, Recipe, VAELoss
+from disentangle.treatments import TreatmentConfig
+
+VAE_ADAM = AdamConfig(rate=1e-3, betas=(0.9, 0.999), decay=0.25)
+
+RECIPES: dict[str, Recipe] = {
+    "sprites-vae-nog": Recipe(
+        summary="β-VAE with subspace layers, nearest orthogonal gradient; 2-D shapes, a CPU in minutes",
+        data=DataConfig("sprites", size=32, pictures=50_000),
+        model=BetaVAEConfig(rank=4),
+        loss=VAELoss(beta=4.0),
+        optimizer=VAE_ADAM,
+        treatment=TreatmentConfig(("nog",)),
+        steps=6_000,
+    ),
+    "scenes-vae-nog": Recipe(
+        summary="β-VAE with subspace layers, nearest orthogonal gradient; 3-D scenes, a CPU in minutes",
+        data=DataConfig("scenes", size=32, pictures=20_000),
+        model=BetaVAEConfig(rank=4),
+        loss=VAELoss(beta=4.0),
+        optimizer=VAE_ADAM,
+        treatment=TreatmentConfig(("nog",)),
+        steps=6_000,
+    ),
+    "digits-vae-nog": Recipe(
+        summary="β-VAE with subspace layers, nearest orthogonal gradient; handwritten digits",
+        data=DataConfig("digits", size=32),
+        model=BetaVAEConfig(rank=4),
+        loss=VAELoss(beta=2.0),
+        optimizer=VAE_ADAM,
+        treatment=TreatmentConfig(("nog",)),
+        steps=6_000,
+    ),
+    "sprites-eigengan-nog": Recipe(
+        summary="EigenGAN, nearest orthogonal gradient; 2-D shapes",
+        data=DataConfig("sprites", size=64),
+        treatment=TreatmentConfig(("nog",)),
+        steps=50_000,
+    ),
+    "fashion-eigengan-nog": Recipe(
+        summary="EigenGAN, nearest orthogonal gradient; Fashion-MNIST",
+        data=DataConfig("fashion-mnist", size=32),
+        model=EigenGANConfig(rank=6, noise=64, base_channels=32, max_channels=128),
+        loss=GANLoss(augment=0.0),
+        optimizer=AdamConfig(rate=2e-4),
+        treatment=TreatmentConfig(("nog",)),
+        steps=10_000,
+    ),
+    "anime-eigengan": Recipe(
+        summary="EigenGAN as published at 128×128 (AnimeFace: --data.root FOLDER), orthogonal loss",
+        data=DataConfig("folder", size=128, channels=3, flip=True),
+        treatment=TreatmentConfig(("ol",)),
+    ),
+    "ffhq-eigengan": Recipe(
+        summary="EigenGAN as published at 256×256 (FFHQ: --data.root FOLDER), orthogonal loss",
+        data=DataConfig("folder", size=256, channels=3, flip=True),
+        treatment=TreatmentConfig(("ol",)),
+    ),
+}

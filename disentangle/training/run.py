@@ -1,0 +1,228 @@
+"""The run folder: everything of one training, valid after a kill at any moment.
+
+::
+
+    config.json                the recipe, complete, and the versions that made it
+    checkpoints/00001000/      after step 1000: a folder a network (safetensors, config.json), trainer.safetensors, trainer.json
+    metrics.jsonl              a row of scalars every few steps
+    samples/00001000.png       pictures of the same latents, step after step
+    directions/, report.json, report.html    written by discovery and evaluation
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from disentangle import __version__
+from disentangle.data import ImageSet, load
+from disentangle.errors import UserError
+from disentangle.models import BetaVAE, Discriminator, EigenGAN
+from disentangle.training.files import write_atomic
+from disentangle.training.recipe import Recipe
+
+FORMAT = 1
+"""Version of the folder's layout. A folder of another version is refused."""
+
+NETWORKS = {"EigenGAN": EigenGAN, "Discriminator": Discriminator, "BetaVAE": BetaVAE}
+"""Classes that a checkpoint may hold, by the name that diffusers writes into their ``config.json``."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Made by :meth:`draft` and :meth:`create`, found by :meth:`open` and :meth:`list`.
+
+    Attributes:
+        path: the folder.
+        config: contents of ``config.json``: ``format``, ``version``, ``name``, ``kind`` and ``recipe``.
+    """
+
+    path: Path
+    config: dict[str, Any]
+
+    @staticmethod
+    def draft(path: Path, name: str, recipe: Recipe) -> "Run":
+        """A run that is not on disk yet; :meth:`create` puts it there."""
+        kind = "gan" if recipe.loss.kind == "gan" else "vae"
+        config = {"format": FORMAT, "version": __version__, "name": name, "kind": kind, "recipe": recipe.to_dict()}
+        return Run(path, config)
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            UserError: where the path exists and is not an empty folder, or cannot be written.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UserError(
+                f"{self.path} exists and is not empty: choose another folder with --out, or go on with the run that is "
+                f"there by `disentangle train --resume {self.path}`"
+            )
+        self.write_config()
+
+    def write_config(self) -> None:
+        """Write ``config.json``.
+
+        Raises:
+            UserError: where it cannot be written.
+        """
+        write_atomic(self.path / "config.json", json.dumps(self.config, indent=2) + "\n")
+
+    @staticmethod
+    def open(path: Path | str) -> "Run":
+        """Open a run folder.
+
+        Raises:
+            UserError: where it is none, is damaged, or was written by another version.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise UserError(f"no run folder at {path}: `disentangle train RECIPE` makes one")
+        try:
+            config = json.loads((path / "config.json").read_text())
+        except FileNotFoundError:
+            raise UserError(f"{path} is not a run folder: it has no config.json") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path / 'config.json'} cannot be read: {error}") from None
+        if not isinstance(config, dict) or "recipe" not in config or "kind" not in config:
+            raise UserError(f"{path} is not a run folder: its config.json is of another kind")
+        if config.get("format") != FORMAT:
+            raise UserError(
+                f"{path} is of format {config.get('format')!r}, written by version {config.get('version')}; this is "
+                f"version {__version__}, which reads format {FORMAT}: install that version or train again"
+            )
+        return Run(path, config)
+
+    @staticmethod
+    def list(root: Path | str) -> "list[Run]":
+        """All runs in ``root`` that have a checkpoint, by name; other folders are passed over."""
+        runs = []
+        for config in sorted(Path(root).glob("*/config.json")):
+            try:
+                run = Run.open(config.parent)
+            except UserError:
+                continue
+            if run.checkpoints():
+                runs.append(run)
+        return runs
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+    @property
+    def kind(self) -> str:
+        """``"gan"`` or ``"vae"``."""
+        return str(self.config["kind"])
+
+    @property
+    def recipe(self) -> Recipe:
+        """The complete recipe."""
+        return Recipe.from_dict(self.config["recipe"])
+
+    @property
+    def metrics_path(self) -> Path:
+        """Where the scalars are."""
+        return self.path / "metrics.jsonl"
+
+    def checkpoint_path(self, step: int) -> Path:
+        """Folder of the checkpoint after ``step``, whether it exists or not."""
+        return self.path / "checkpoints" / f"{step:08d}"
+
+    def checkpoints(self) -> "list[int]":
+        """Steps that have a complete checkpoint, rising."""
+        folders = (self.path / "checkpoints").glob("[0-9]*")
+        return sorted(int(folder.name) for folder in folders if folder.name.isdigit() and folder.is_dir())
+
+    @property
+    def step(self) -> int:
+        """Step of the newest complete checkpoint.
+
+        Raises:
+            UserError: where there is none yet.
+        """
+        steps = self.checkpoints()
+        if not steps:
+            raise UserError(
+                f"{self.path} has no checkpoint yet: go on with it by `disentangle train --resume {self.path}`"
+            )
+        return steps[-1]
+
+    def metrics(self) -> "list[dict[str, float]]":
+        """Rows of ``metrics.jsonl``, rising in step; an unfinished last row is left out."""
+        if not self.metrics_path.exists():
+            return []
+        rows = []
+        for line in self.metrics_path.read_text().splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+        return rows
+
+    def load_generator(self, ema: bool = True, device: torch.device | str | None = None) -> nn.Module:
+        """The generator of the newest checkpoint, ready to use.
+
+        Args:
+            ema: the averaged weights instead of the last ones.
+            device: where to put it.
+
+        Returns:
+            A model in evaluation mode that implements :class:`disentangle.generator.Generator`, and
+            :class:`disentangle.generator.Encoder` where the run is of kind ``"vae"``.
+
+        Raises:
+            UserError: where there is no checkpoint or it cannot be read.
+        """
+        model = load_network(self.checkpoint_path(self.step) / ("ema" if ema else "generator"))
+        return model.to(device=device).eval().requires_grad_(False)
+
+    def data(self) -> ImageSet:
+        """The data set that the run was trained on.
+
+        Raises:
+            UserError: where it is not to be found.
+        """
+        data = self.recipe.data
+        return load(data.name, size=data.size, channels=data.channels, root=data.root)
+
+    def weights_hash(self) -> str:
+        """SHA-256 of the averaged weights of the newest checkpoint."""
+        return hash_network(self.checkpoint_path(self.step) / "ema")
+
+
+def load_network(path: Path) -> nn.Module:
+    """Load a network that :func:`disentangle.training.checkpoint.save` wrote, from safetensors only.
+
+    Raises:
+        UserError: where the folder is incomplete, damaged or of another kind.
+    """
+    try:
+        name = json.loads((path / "config.json").read_text())["_class_name"]
+        network = NETWORKS[name].from_pretrained(path, use_safetensors=True, local_files_only=True)
+    except KeyError as error:
+        raise UserError(f"{path} holds no network of this library: {error} in its config.json") from None
+    except Exception as error:  # diffusers and safetensors raise many types, OSError and bare Exception among them
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} is incomplete or damaged: {reason}") from None
+    return network  # type: ignore[no-any-return]
+
+
+def hash_network(path: Path) -> str:
+    """SHA-256 over the weight files of a network's folder.
+
+    Raises:
+        UserError: where there is none.
+    """
+    digest = hashlib.sha256()
+    files = sorted(path.glob("*.safetensors"))
+    if not files:
+        raise UserError(f"{path} is incomplete: it has no weights (*.safetensors)")
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

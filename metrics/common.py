@@ -1,0 +1,88 @@
+"""What the metrics share: the shape of a result, and the checks of what is handed in."""
+
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+Floats = NDArray[np.floating[Any]]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A score and what it was made of.
+
+    Attributes:
+        variant: the definition that was computed; two variants of one metric are not comparable.
+    """
+
+    variant: str
+
+    @property
+    def score(self) -> float:
+        """The metric's number."""
+        raise NotImplementedError
+
+    def __float__(self) -> float:
+        return self.score
+
+    def to_dict(self) -> dict[str, Any]:
+        """The score and every part, as numbers, strings, lists and dicts that JSON can hold."""
+        parts = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return {"score": self.score, **parts}
+
+
+class Scorer(Protocol):
+    """A metric of codes and factors, with its settings filled in."""
+
+    def __call__(self, codes: Floats, factors: Integers, /) -> Result: ...
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def as_array(values: ArrayLike | Tensor, name: str) -> NDArray[Any]:
+    """``values`` as a NumPy array of two dimensions with at least one row and column.
+
+    Raises:
+        ValueError: where the shape is another, or a value is not finite.
+        TypeError: where the values are not numbers.
+    """
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        array = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    else:
+        array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be real numbers, got {array.dtype}")
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"{name} must be a non-empty matrix, one row a sample, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got {np.count_nonzero(~np.isfinite(array))} NaN or infinite values")
+    return array
+
+
+def as_codes(codes: ArrayLike | Tensor, name: str = "codes") -> Floats:
+    """Codes ``(N, d)`` in the floating-point type they came in (half precision widened, other numbers to float64)."""
+    array = as_array(codes, name)
+    if array.dtype in (np.float32, np.float64):
+        return array
+    return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
+
+
+def as_factors(factors: ArrayLike | Tensor, samples: int, name: str = "factors") -> Integers:
+    """Factors ``(N, k)`` as int64, one row a code's row."""
+    array = as_array(factors, name)
+    if array.shape[0] != samples:
+        raise ValueError(f"{name} must have a row for every code, got {array.shape[0]} rows for {samples} codes")
+    integers: Integers = array.astype(np.int64)
+    if not np.array_equal(integers, array):
+        raise ValueError(f"{name} must be integers, the index of each factor's value; bin continuous factors first")
+    return integers

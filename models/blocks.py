@@ -1,0 +1,117 @@
+"""The pieces that EigenGAN's generator and the VAE's decoder share."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from disentangle.errors import UserError
+from disentangle.generator import Projection
+from disentangle.subspace import SubspaceLayer
+
+SLOPE = 0.2
+"""Slope of every leaky ReLU, as published."""
+
+
+def scales(size: int) -> list[int]:
+    """The resolutions ``4, 8, …, size/2`` at which a generator of ``size`` × ``size`` pictures has a subspace layer.
+
+    Raises:
+        UserError: where ``size`` is no power of two or below 32.
+    """
+    if size < 32 or size & (size - 1):
+        below = max(32, 2 ** int(math.log2(max(size, 32))))
+        raise UserError(
+            f"size must be a power of two, at least 32, got {size}; the nearest are {below} and {2 * below}"
+        )
+    return [4 * 2**i for i in range(int(math.log2(size)) - 2)]
+
+
+def check_channels(channels: int) -> None:
+    """Raise :class:`UserError` unless pictures of ``channels`` channels can be shown: 1 (grey) or 3 (RGB)."""
+    if channels not in (1, 3):
+        raise UserError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
+
+
+class EigenBlock(nn.Module):
+    r"""One scale of EigenGAN: twice the resolution, and a subspace of the features steered by its own latents.
+
+    With :math:`\phi = U^\top (L \circ z) + \mu`, the block computes :math:`h \leftarrow T_1(a(h + C_1 \phi))` and
+    :math:`h \leftarrow T_2(a(h + C_2 \phi))`, where :math:`C_1` is a 1×1 convolution, :math:`C_2` and :math:`T_1` are
+    transposed 3×3 convolutions of stride 2, and :math:`a` is a leaky ReLU.
+
+    :math:`C_i` is linear, so it is applied to the ``rank + 1`` maps that span the subspace, not to the features of
+    every picture: :math:`C \phi = \sum_j L_j z_j\, C u_j + C \mu`: the same result at ``(rank + 1) / n`` of the cost.
+
+    Args:
+        in_channels: channels of the incoming features.
+        out_channels: channels of the outgoing features.
+        size: height and width of the incoming features; the outgoing ones have twice that.
+        rank: ``q``, the number of latents of this block.
+        generator: source of the subspace's initial basis.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, size: int, rank: int, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.shape = (in_channels, size, size)
+        self.subspace = SubspaceLayer(math.prod(self.shape), rank, generator)
+        self.subspace_same = nn.Conv2d(in_channels, in_channels, 1)
+        self.subspace_up = nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
+        self.feature_up = nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
+        self.feature_same = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+
+    def forward(self, latents: Tensor, features: Tensor) -> Tensor:
+        """Latents ``(n, q)`` and features ``(n, c, s, s)`` to features ``(n, c', 2s, 2s)``."""
+        # What spans the subspace: the basis and, last, the mean, whose coordinate is always 1.
+        span = torch.cat([self.subspace.basis, self.subspace.mean[None]]).unflatten(1, self.shape)
+        if features.is_contiguous(memory_format=torch.channels_last):
+            span = span.contiguous(memory_format=torch.channels_last)
+        coordinates = F.pad(latents * self.subspace.scale, (0, 1), value=1.0)
+        features = add_combinations(features, coordinates, self.subspace_same, span)
+        features = self.feature_up(F.leaky_relu(features, SLOPE))
+        features = add_combinations(features, coordinates, self.subspace_up, span)
+        return self.feature_same(F.leaky_relu(features, SLOPE))  # type: ignore[no-any-return]
+
+
+def add_combinations(features: Tensor, coordinates: Tensor, conv: nn.Module, span: Tensor) -> Tensor:
+    """``features + conv(Σ_j coordinates[:, j] · span[j])``, the convolution applied to ``span`` alone.
+
+    Args:
+        features: ``(n, c, h, w)``.
+        coordinates: ``(n, q + 1)``, the last of them 1, so that the convolution's bias counts once.
+        conv: a linear map of feature maps, with a bias.
+        span: ``(q + 1, c', h', w')``.
+    """
+    maps = conv(span)
+    bias = conv.bias[:, None, None]  # type: ignore[index]
+    maps = torch.cat([maps[:-1] - bias, maps[-1:]])
+    # Flattened as rows, columns, channels: no copy where the features lie channels-last in memory.
+    flat = features.permute(0, 2, 3, 1).flatten(1)
+    flat = torch.addmm(flat.to(maps.dtype), coordinates.to(maps.dtype), maps.permute(0, 2, 3, 1).flatten(1))
+    n, c, h, w = features.shape
+    return flat.view(n, h, w, c).permute(0, 3, 1, 2)
+
+
+def block_projections(blocks: nn.ModuleList, prefix: str) -> tuple[Projection, ...]:
+    """The Pre-SVD layers of a stack of :class:`EigenBlock`, block ``i`` steered by latents ``i·q … (i+1)·q - 1``."""
+    projections = []
+    for i, block in enumerate(blocks):
+        layer: SubspaceLayer = block.subspace  # type: ignore[assignment]
+        projections.append(
+            Projection(
+                name=f"layer {i + 1}",
+                parameter=f"{prefix}.{i}.subspace.basis",
+                latents=slice(i * layer.rank, (i + 1) * layer.rank),
+                matrix=layer.matrix,
+            )
+        )
+    return tuple(projections)
+
+
+def draw_normal(n: int, size: int, generator: torch.Generator | None, like: Tensor) -> Tensor:
+    """Draw ``(n, size)`` standard normal numbers on the generator's device and move them to where ``like`` is."""
+    device = generator.device if generator is not None else None
+    return torch.randn(n, size, generator=generator, device=device).to(like)
