@@ -5,10 +5,12 @@ Everything here works on arrays and callables; what reads runs and writes files 
 
 import math
 import re
+import statistics
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from disentangle.errors import DisentangleWarning
-from disentangle.metrics import dci, frechet_distance, mig
+from disentangle.metrics import DCI, dci, frechet_distance, mig
+from disentangle.metrics.baselines import reference_points
+from disentangle.metrics.common import Result
 
 Json = dict[str, Any]
 Floats = NDArray[np.floating[Any]]
@@ -25,6 +29,27 @@ Integers = NDArray[np.int64]
 INACTIVE = 0.01
 """Variance of a code's mean, as a share of the prior's, below which the code counts as unused (Burda et al. 2016, arXiv
 1509.00519)."""
+
+
+DCI_PARTS = {
+    "disentanglement": "Whether each code is about one factor only: 1 if so, 0 if every code matters to all factors alike.",
+    "completeness": "Whether one code suffices for each factor: 1 if so, 0 if every factor is spread over all codes alike.",
+    "informativeness": "How often all codes together give a factor away: the accuracy of the predictors on pictures that "
+    "they have not seen.",
+}
+
+
+class Features(Protocol):
+    """A network that turns pictures into features.
+
+    Attributes:
+        name: what a score that rests on it is called by.
+    """
+
+    name: str
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        """Pictures ``(n, c, h, w)`` in [-1, 1] to features ``(n, d)``."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +122,24 @@ def score_mig(labelled: Labelled, *, seed: int, resamples: int = 200, rotations:
         result = mig(codes, factors)
     with quiet():
         points = reference_points(mig, codes, factors, seed=seed, rotations=rotations)
-        interval = bootstrap_interval(
-            lambda rows: float(mig(codes[rows], factors[rows])), len(codes), result.score, resamples, seed
+        low, high = bootstrap_interval(
+            lambda rows: mig(codes[rows], factors[rows]).score, len(codes), result.score, resamples, seed
         )
+    means, spreads = summarise(points, lambda r: r.score)
     return Score(
         name="MIG",
-        variant=f"mutual information gap; {result.variant}; {result.bins} bins, {len(codes):,} codes",
+        variant=f"mutual information gap, {result.variant}, {result.bins} bins, {len(codes):,} codes",
         value=result.score,
         better="higher",
         range=(0.0, 1.0),
-        explanation="How much more the best single code knows about a factor than the second best: 1 is one code for each "
-        "factor, 0 is knowledge shared out evenly.",
-        baselines=..., 
+        explanation="How much more the best single code knows about a factor than the second best: 1 if each factor has a "
+        "code of its own, 0 if what is known is shared out evenly.",
+        baselines=means,
+        spreads=spreads,
+        interval=(max(0.0, low), min(1.0, high)),
+        settings={"bins": result.bins, "samples": len(codes), "seed": seed, "resamples": resamples},
+        parts=parts_of(result),
+        notes=tuple(notes),
     )
 
 
@@ -121,15 +152,45 @@ def score_dci(labelled: Labelled, *, learner: str, seed: int, rotations: int = 3
         seed: of rotations and noise.
         rotations: random rotations whose mean and standard deviation are given.
     """
+    train = labelled.train
+
+    def scorer(codes: Floats, factors: Integers) -> DCI:
+        return dci(codes[:train], factors[:train], codes[train:], factors[train:], learner=learner)
+
+    with noted(labelled.names) as notes:
+        result = scorer(labelled.codes, labelled.factors)
+    with quiet():
+        points = reference_points(scorer, labelled.codes, labelled.factors, seed=seed, rotations=rotations)
+    if len(labelled.names) == 1:
+        notes.append("With a single factor DCI's disentanglement is 1 for every representation: it says nothing here.")
+    scores = []
+    for name, explanation in DCI_PARTS.items():
+        means, spreads = summarise(points, lambda r, name=name: getattr(r, name))  # type: ignore[misc]
+        scores.append(
+            Score(
+                name=f"DCI {name}",
+                variant=f"{result.variant.replace('_', ' ')}, {train:,} codes to learn from, "
+                f"{len(labelled.codes) - train:,} to test",
+                value=float(getattr(result, name)),
+                better="higher",
+                range=(0.0, 1.0),
+                explanation=explanation,
+                baselines=means,
+                spreads=spreads,
+                settings={"learner": learner, "samples": list(result.samples), "seed": seed},
+                # The three share one matrix: the first of them carries it.
+                parts=parts_of(result) if name == "disentanglement" else {},
+                notes=tuple(notes) if name == "disentanglement" else (),
+            )
+        )
+    return scores
 
 
-def score_pictures(
-    network: Callable[[Tensor], Tensor], generated: Tensor, real: Tensor, other: Tensor, *, seed: int
-) -> Score:
+def score_pictures(network: Features, generated: Tensor, real: Tensor, other: Tensor, *, seed: int) -> Score:
     """The Fréchet distance of generated pictures from real ones, between two reference points.
 
-    The floor is that of other real pictures, what a perfect generator would get at this number of pictures; the ceiling is
-    that of the real pictures with their pixels shuffled: the right brightness and no shape.
+    The floor is that of other real pictures, what a perfect generator would get at this number of pictures; the ceiling that
+    of the real pictures with their pixels shuffled, which have the right brightness and no shape.
 
     Args:
         network: maps pictures in [-1, 1] to features ``(n, d)``; its ``name`` names the score.
@@ -138,6 +199,28 @@ def score_pictures(
         other: as many other real ones.
         seed: of the shuffling.
     """
+    sets = (generated, other, shuffle_pixels(real, seed))
+    target = features_of(network, real)
+    result, floor, ceiling = (frechet_distance(features_of(network, images), target, network.name) for images in sets)
+    notes = []
+    if len(real) < 10_000:
+        notes.append(
+            f"A Fréchet distance from {len(real):,} pictures is too large by a bias that shrinks with their number: compare it "
+            "with its own floor, and only with scores of as many pictures."
+        )
+    return Score(
+        name="Fréchet distance",
+        variant=f"features of {network.name} (not FID, whose network is another), {len(real):,} pictures on each side",
+        value=result.score,
+        better="lower",
+        range=(0.0, None),
+        explanation="How far the generated pictures are from the data as a whole, in quality and in variety, seen through the "
+        "features of a network that was trained on photographs.",
+        baselines={"other data": floor.score, "shuffled pixels": ceiling.score},
+        settings={"network": network.name, "samples": len(real), "seed": seed},
+        parts=parts_of(result),
+        notes=tuple(notes),
+    )
 
 
 def score_reconstructions(originals: Tensor, reconstructions: Tensor) -> Score:
@@ -147,3 +230,88 @@ def score_reconstructions(originals: Tensor, reconstructions: Tensor) -> Score:
         originals: uint8 ``(n, c, h, w)``.
         reconstructions: of the same shape.
     """
+    truth, answer = originals.double() / 255, reconstructions.double() / 255
+    error = float((truth - answer).square().mean())
+    return Score(
+        name="Reconstruction error",
+        variant=f"mean squared error of a pixel between 0 (black) and 1 (white), {len(truth):,} pictures",
+        value=error,
+        better="lower",
+        range=(0.0, None),
+        explanation="How much of a picture is lost on the way through its code"
+        + (f": a peak signal-to-noise ratio of {-10 * math.log10(error):.1f} dB." if error > 0 else "."),
+        baselines={"mean picture": float((truth - truth.mean(dim=0)).square().mean())},
+        settings={"samples": len(truth)},
+        parts={"psnr": -10 * math.log10(error) if error > 0 else None},
+    )
+
+
+def bootstrap_interval(
+    statistic: Callable[[Integers], float], n: int, value: float, resamples: int, seed: int, level: float = 0.95
+) -> tuple[float, float]:
+    """The basic bootstrap interval (Davison & Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2).
+
+    Its ends are ``2 * value`` less the upper and lower quantiles of the resampled statistic. Unlike the quantiles themselves
+    that undoes the statistic's bias on resamples, which repeat rows: mutual information is larger on them.
+
+    Args:
+        statistic: maps row numbers ``(n,)``, drawn with replacement, to the statistic.
+        n: number of rows.
+        value: the statistic of all rows.
+        resamples: how many resamples to draw.
+        seed: of the draws.
+        level: of confidence.
+    """
+    draw = np.random.default_rng([seed, n])
+    values = [statistic(draw.integers(0, n, n)) for _ in range(resamples)]
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return 2 * value - float(high), 2 * value - float(low)
+
+
+def shuffle_pixels(images: Tensor, seed: int) -> Tensor:
+    """Each picture's pixels in a random order, all channels of a pixel together."""
+    n, c, h, w = images.shape
+    order = torch.rand(n, h * w, generator=torch.Generator().manual_seed(seed)).argsort(dim=1)
+    return images.flatten(2).gather(2, order[:, None].expand(-1, c, -1)).view(n, c, h, w)
+
+
+def features_of(network: Features, images: Tensor, batch: int = 100) -> Tensor:
+    """Features ``(n, d)`` of uint8 pictures, a few at a time."""
+    return torch.cat([network(part.float() / 127.5 - 1.0).cpu() for part in images.split(batch)])
+
+
+def summarise(
+    points: Mapping[str, Sequence[Result]], read: Callable[[Any], float]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Mean of each reference point, and standard deviation of those that have several seeds."""
+    values = {name: [float(read(result)) for result in results] for name, results in points.items()}
+    means = {name: statistics.fmean(numbers) for name, numbers in values.items()}
+    return means, {name: statistics.stdev(numbers) for name, numbers in values.items() if len(numbers) > 1}
+
+
+def parts_of(result: Result) -> Json:
+    """What the result holds besides what a :class:`Score` already says."""
+    return {name: part for name, part in result.to_dict().items() if name not in ("score", "variant")}
+
+
+@contextmanager
+def noted(names: Sequence[str]) -> Iterator[list[str]]:
+    """Collects the metrics' warnings as notes, with factors by name."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DisentangleWarning)
+        yield notes
+    for warning in caught:
+        if issubclass(warning.category, DisentangleWarning):
+            text = re.sub(r"factor (\d+)", lambda match: f"factor “{names[int(match[1])]}”", str(warning.message))
+            notes.append(f"{text[0].upper()}{text[1:]}.")
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """What the metrics warn of is known from the codes themselves: no need to hear it of each reference point."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DisentangleWarning)
+        yield
