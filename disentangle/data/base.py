@@ -1,0 +1,210 @@
+"""What a data set offers: pictures by index, and for labelled sets the factors that generated them.
+
+Three protocols, each a bit more: :class:`ImageSet` has pictures, :class:`LabelledSet` knows every picture's factors, and
+:class:`GridSet` has one picture for every combination of factors, so that it can be asked for by its factors.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from disentangle.errors import UserError
+
+
+@runtime_checkable
+class ImageSet(Protocol):
+    """Square pictures, fetched by index.
+
+    Attributes:
+        name: what :func:`disentangle.data.load` calls it.
+        size: height and width of a picture.
+        channels: 1 (grey) or 3 (RGB).
+    """
+
+    name: str
+    size: int
+    channels: int
+
+    def __len__(self) -> int: ...
+
+    def images(self, indices: Tensor) -> Tensor:
+        """Pictures ``(n, channels, size, size)``, uint8 in 0 … 255, of int64 ``indices`` ``(n,)``.
+
+        Raises:
+            IndexError: where an index is not in ``0 … len - 1``.
+        """
+
+
+@runtime_checkable
+class LabelledSet(ImageSet, Protocol):
+    """Pictures whose factors of variation are known.
+
+    Attributes:
+        factor_names: the ``k`` factors' names.
+        factor_sizes: how many values each has; a factor's values are the integers ``0 … size - 1``.
+        factor_values: what these integers stand for, in words.
+    """
+
+    factor_names: tuple[str, ...]
+    factor_sizes: tuple[int, ...]
+    factor_values: tuple[tuple[str, ...], ...]
+
+    def factors(self, indices: Tensor) -> Tensor:
+        """Factors ``(n, k)``, int64, of the pictures at ``indices`` ``(n,)``."""
+
+
+@runtime_checkable
+class GridSet(LabelledSet, Protocol):
+    """A labelled set with exactly one picture for every combination of factors."""
+
+    def index(self, factors: Tensor) -> Tensor:
+        """Indices ``(n,)``, int64, of the pictures with ``factors`` ``(n, k)``; the inverse of :meth:`factors`.
+
+        Raises:
+            ValueError: where a factor's value is out of its range.
+        """
+
+
+def as_labelled(data: ImageSet) -> LabelledSet:
+    """``data`` itself if its factors are known.
+
+    Raises:
+        UserError: where they are not.
+    """
+    if isinstance(data, LabelledSet):
+        return data
+    raise UserError(f"the data set {data.name!r} has no labels, and this needs them: use sprites, scenes or digits")
+
+
+def as_grid(data: ImageSet) -> GridSet:
+    """``data`` itself if it has a picture for every combination of factors.
+
+    Raises:
+        UserError: where it has not.
+    """
+    if isinstance(data, GridSet):
+        return data
+    raise UserError(f"the data set {data.name!r} has no picture for every combination of factors: use sprites or scenes")
+
+
+@dataclass(frozen=True)
+class Description:
+    """A data set before it is loaded: what ``disentangle data`` shows, and how to load it.
+
+    Attributes:
+        name: its name.
+        summary: one line about it.
+        count: how many pictures, in words.
+        sizes: the sizes it can be loaded in, in words.
+        channels: the channels it can be loaded in, its own first.
+        factors: the factors, in words; empty without labels.
+        where: says in words where it is or how to get it. Given the folder the user named, if any.
+        load: makes the set. Takes ``size``, ``channels``, ``root`` and ``split``, each ``None`` for the set's own choice.
+    """
+
+    name: str
+    summary: str
+    count: str
+    sizes: str
+    channels: tuple[int, ...]
+    factors: str
+    where: Callable[[Path | None], str]
+    load: Callable[[int | None, int | None, Path | None, str | None], ImageSet]
+
+
+@dataclass(frozen=True)
+class FactorGrid:
+    """Index ↔ factors of a full grid, in mixed radix with the last factor running fastest.
+
+    Attributes:
+        names: ``k`` names.
+        values: what each factor's values stand for, in words.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[tuple[str, ...], ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many values each factor has."""
+        return tuple(len(values) for values in self.values)
+
+    def __len__(self) -> int:
+        return prod(self.sizes)
+
+    def factors(self, indices: Tensor) -> Tensor:
+        """Factors ``(n, k)`` at ``indices`` ``(n,)``; raises IndexError where one is out of range."""
+        digits = []
+        rest = check_indices(indices, len(self))
+        for size in reversed(self.sizes):
+            digits.append(rest % size)
+            rest = rest // size
+        return torch.stack(digits[::-1], dim=1)
+
+    def index(self, factors: Tensor) -> Tensor:
+        """Indices ``(n,)`` of ``factors`` ``(n, k)``; raises ValueError where one is out of range."""
+        factors = torch.as_tensor(factors)
+        if factors.dtype.is_floating_point or factors.dtype.is_complex or factors.dtype == torch.bool:
+            raise TypeError(f"factors must be integers, got {factors.dtype}")
+        if factors.ndim != 2 or factors.shape[1] != len(self.names):
+            raise ValueError(
+                f"factors must have shape (n, {len(self.names)}), one column each for {', '.join(self.names)}; "
+                f"got {tuple(factors.shape)}"
+            )
+        index = torch.zeros(len(factors), dtype=torch.int64, device=factors.device)
+        for name, size, column in zip(self.names, self.sizes, factors.long().unbind(1), strict=True):
+            outside = column[(column < 0) | (column >= size)]
+            if len(outside):
+                raise ValueError(f"factor {name!r} must lie in 0 … {size - 1}, got {int(outside[0])}")
+            index = index * size + column
+        return index
+
+
+def check_indices(indices: Tensor, length: int) -> Tensor:
+    """``indices`` as an int64 tensor ``(n,)``, each in ``0 … length - 1``.
+
+    Raises:
+        TypeError: where they are not integers.
+        ValueError: where they are not one-dimensional.
+        IndexError: where one is out of range; negative indices are.
+    """
+    indices = torch.as_tensor(indices)
+    # An empty list arrives as float32; it has no element that could be no integer.
+    if indices.numel() and (indices.dtype.is_floating_point or indices.dtype.is_complex or indices.dtype == torch.bool):
+        raise TypeError(f"indices must be integers, got {indices.dtype}")
+    if indices.ndim != 1:
+        raise ValueError(f"indices must have shape (n,), got {tuple(indices.shape)}")
+    indices = indices.long()
+    outside = indices[(indices < 0) | (indices >= length)]
+    if len(outside):
+        raise IndexError(f"index {int(outside[0])} is out of range: the set has pictures 0 … {length - 1}")
+    return indices
+
+
+def check_choice(what: str, name: str, got: int | None, possible: Sequence[int]) -> int:
+    """``got`` if it is among ``possible``, the first of these if it is ``None``.
+
+    Raises:
+        UserError: otherwise, for the data set ``name``.
+    """
+    if got is None:
+        return possible[0]
+    if got not in possible:
+        raise UserError(f"{what} {got} is not possible for the data set {name!r}: choose {_listing(sorted(possible))}")
+    return got
+
+
+def refuse(name: str, **given: object) -> None:
+    """Raise UserError if an argument was given that the data set ``name`` has no use for."""
+    for argument, value in given.items():
+        if value is not None:
+            raise UserError(f"the data set {name!r} takes no {argument}, got {str(value)!r}: leave it out")
+
+
+def _listing(values: Sequence[int]) -> str:
+    return " or ".join(filter(None, [", ".join(map(str, values[:-1])), str(values[-1])]))

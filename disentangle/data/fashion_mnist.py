@@ -1,0 +1,206 @@
+"""Fashion-MNIST: 70,000 real pictures of clothes, 28×28, in ten classes.
+
+H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms", 2017,
+arXiv 1708.07747. Its four files have the format of MNIST: http://yann.lecun.com/exdb/mnist.
+"""
+
+import gzip
+import hashlib
+import logging
+import math
+import os
+import tempfile
+import urllib.error
+import urllib.request
+import zlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from disentangle.data.base import Description, check_choice
+from disentangle.data.memory import ClassSet
+from disentangle.errors import UserError, unknown_name
+
+NAME = "fashion-mnist"
+CLASSES = (
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+SIZES = (28, 32, 64)
+SPLITS = {"train": "train", "test": "t10k"}
+URL = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
+
+# SHA-256 of what is inside the .gz files: the same files are in use compressed in several ways.
+SHA256 = {
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+TIMEOUT = 30.0  # seconds without an answer
+LARGEST = 1 << 28  # bytes that a file may unpack to; the largest of the four has 47 million
+
+logger = logging.getLogger(__name__)
+
+
+def load_fashion_mnist(
+    size: int | None = None, channels: int | None = None, root: Path | None = None, split: str | None = None
+) -> ClassSet:
+    """Fashion-MNIST, with the factor ``class`` (see :data:`CLASSES`).
+
+    The files, as ``.gz`` or unpacked, are looked for in ``root`` if it is given, else in the places of :func:`places`; where
+    they are in none of these they are downloaded (31 MB) to the cache.
+
+    Args:
+        size: 28 as published, 32 (with a black border), or 64 (the latter, doubled bilinearly).
+        channels: 1, or 3 equal ones.
+        root: the folder with the files.
+        split: ``"train"`` (60,000 pictures; the default) or ``"test"`` (10,000).
+
+    Raises:
+        UserError: for another size, number of channels or split; where the files are not in ``root``, are damaged, or
+            cannot be downloaded.
+    """
+    size = check_choice("size", NAME, size, SIZES)
+    channels = check_choice("channels", NAME, channels, (1, 3))
+    split = "train" if split is None else split
+    if split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
+    names = [f"{SPLITS[split]}-{part}-ubyte" for part in ("images-idx3", "labels-idx1")]
+    folder = find(root, names)
+    if folder is None:
+        if root is not None:
+            raise UserError(f"no Fashion-MNIST files in {root}: it must hold {names[0]}.gz and {names[1]}.gz, from {URL}")
+        folder = _cache()
+        for name in names:
+            download(name, folder)
+    pictures, labels = (read_idx(_file(folder, name)) for name in names)
+    if pictures.ndim != 3 or pictures.shape[1:] != (28, 28) or labels.shape != (len(pictures),):
+        raise UserError(
+            f"the files in {folder} are not Fashion-MNIST: expected pictures (n, 28, 28) and labels (n,), "
+            f"got {tuple(pictures.shape)} and {tuple(labels.shape)}: fetch them again from {URL}"
+        )
+    if len(labels) and int(labels.max()) >= len(CLASSES):
+        raise UserError(f"{_file(folder, names[1])} has a label {int(labels.max())}, expected 0 … 9: fetch it again from {URL}")
+    return ClassSet(NAME, _resize(pictures[:, None], size), channels, factor="class", labels=labels, values=CLASSES)
+
+
+def places() -> list[Path]:
+    """Where the files are looked for, in this order: ``$DISENTANGLE_DATA``, the cache, torchvision's places, Debian's."""
+    home = Path.home()
+    given = os.environ.get("DISENTANGLE_DATA")
+    bases = [Path(given).expanduser()] if given else []
+    bases += [home / ".cache/disentangle", Path("data"), home / "data", home / ".cache/torch", Path("/usr/share/datasets")]
+    return bases
+
+
+def find(root: Path | None, names: list[str]) -> Path | None:
+    """The folder that holds all files ``names``, as ``.gz`` or unpacked: ``root`` or one of :func:`places`, or under one."""
+    for base in places() if root is None else [root]:
+        for folder in (base, base / NAME, base / "FashionMNIST/raw"):
+            if all(_file(folder, name).is_file() for name in names):
+                return folder
+    return None
+
+
+def read_idx(path: Path) -> Tensor:
+    """Read an IDX file of bytes, as ``.gz`` or unpacked: a uint8 tensor of the shape in its header.
+
+    Raises:
+        UserError: where it cannot be read, or is cut short or otherwise damaged.
+    """
+    mend = f"fetch it again from {URL}"
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(LARGEST)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"{path} is damaged ({error}): {mend}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    # Two zero bytes, the type (8: unsigned byte), the number of axes; the length of each axis, four bytes, big-endian; data.
+    if len(content) < 4 or content[:3] != b"\0\0\x08":
+        raise UserError(f"{path} is no IDX file of bytes (it starts with {content[:4].hex() or 'nothing'}): {mend}")
+    start = 4 + 4 * content[3]
+    shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
+    if len(content) != start + math.prod(shape):
+        raise UserError(f"{path} is damaged: it holds {len(content)} bytes, expected {start + math.prod(shape)}: {mend}")
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)[start:].view(shape)
+
+
+def download(name: str, folder: Path) -> None:
+    """Download ``name`` to ``folder/name.gz``, which appears only when it is complete and its checksum right.
+
+    Raises:
+        UserError: where there is no connection, the content is not the published one, or it cannot be written.
+    """
+    url = f"{URL}{name}.gz"
+    if _file(folder, name).is_file():
+        return
+    mend = f"fetch {url} yourself and put it in {folder}, or where DISENTANGLE_DATA says"
+    logger.info("downloading %s", url)
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+            packed = answer.read(LARGEST)
+    except (OSError, urllib.error.URLError) as error:
+        raise UserError(f"cannot download Fashion-MNIST ({getattr(error, 'reason', error)}): {mend}") from None
+    try:
+        digest = hashlib.sha256(gzip.decompress(packed)).hexdigest()
+    except (EOFError, OSError, zlib.error):
+        digest = "no gzip file"
+    if digest != SHA256[name]:
+        raise UserError(f"what came from {url} is not the published file (SHA-256 {digest}): {mend}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name}-", delete=False) as partial:
+            partial.write(packed)
+        Path(partial.name).replace(folder / f"{name}.gz")
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror or error}") from None
+
+
+def _cache() -> Path:
+    given = os.environ.get("DISENTANGLE_DATA")
+    return (Path(given).expanduser() if given else Path.home() / ".cache/disentangle") / NAME
+
+
+def _file(folder: Path, name: str) -> Path:
+    packed = folder / f"{name}.gz"
+    return packed if packed.is_file() else folder / name
+
+
+def _resize(pictures: Tensor, size: int) -> Tensor:
+    if size == 28:
+        return pictures
+    pictures = pad(pictures, (2, 2, 2, 2))
+    if size == 32:
+        return pictures
+    # in pieces: all of them as float would take a gigabyte
+    doubled = (interpolate(piece.float(), size=(size, size), mode="bilinear") for piece in pictures.split(4096))
+    return torch.cat([piece.round().to(torch.uint8) for piece in doubled])
+
+
+def _where(root: Path | None) -> str:
+    folder = find(root, list(SHA256))
+    return str(folder) if folder is not None else f"not here: load it to download 31 MB, or get {URL}*.gz"
+
+
+DESCRIPTION = Description(
+    name=NAME,
+    summary="real pictures of clothes, 28×28",
+    count="60,000 + 10,000",
+    sizes="28, 32, 64",
+    channels=(1, 3),
+    factors="class 10",
+    where=_where,
+    load=load_fashion_mnist,
+)

@@ -1,0 +1,199 @@
+"""Any folder of pictures."""
+
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from disentangle.data.base import Description, check_choice, check_indices
+from disentangle.data.memory import MemorySet
+from disentangle.errors import UserError
+
+NAME = "folder"
+DEFAULT_SIZE = 64
+LARGEST_SIZE = 4096
+IN_MEMORY = 1 << 28  # bytes of decoded pictures that are kept in memory
+MOST_PIXELS = 100_000_000  # of one file: beyond that, it is a mistake or an attack
+
+# What Pillow lists but only stubs, or hands to an external program.
+NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+
+logger = logging.getLogger(__name__)
+
+
+class FolderSet:
+    """The pictures of a folder, decoded when asked for (:class:`disentangle.data.base.ImageSet`).
+
+    Args:
+        paths: the files.
+        size: their shorter side is resized to this, antialiased, and the middle is cut out.
+        channels: 1 or 3.
+    """
+
+    name = NAME
+
+    def __init__(self, paths: list[Path], size: int, channels: int) -> None:
+        self.size = size
+        self.channels = channels
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def images(self, indices: Tensor) -> Tensor:
+        """Pictures ``(n, channels, size, size)``, uint8.
+
+        Raises:
+            UserError: where a file is damaged.
+        """
+        chosen = [self._paths[index] for index in check_indices(indices, len(self)).tolist()]
+        return decode_all(chosen, self.size, self.channels)
+
+
+def load_folder(root: Path, size: int | None = None, channels: int | None = None) -> MemorySet | FolderSet:
+    """The pictures under ``root``, in all its folders, in the order of their paths.
+
+    Every file with the ending of a format that Pillow reads counts; others and hidden ones are passed over. Where all
+    pictures take at most 256 MB they are decoded at once; else only their headers are read here, and a damaged picture is
+    found when it is asked for.
+
+    Args:
+        root: the folder.
+        size: height and width, 64 if ``None``: the shorter side is resized to it, antialiased, and the middle is cut out.
+        channels: 3, or 1 for grey.
+
+    Raises:
+        UserError: where there is no such folder, no picture in it, or one that cannot be read.
+    """
+    size = DEFAULT_SIZE if size is None else size
+    if not 1 <= size <= LARGEST_SIZE:
+        raise UserError(f"size {size} is not possible for pictures of a folder: choose 1 to {LARGEST_SIZE}")
+    channels = check_choice("channels", NAME, channels, (3, 1))
+    paths = sorted(_pictures_under(root), key=lambda path: path.relative_to(root).as_posix())
+    if not paths:
+        raise UserError(f"no pictures in {root}: expected files such as .png, .jpg or .webp in it or its folders")
+    if len(paths) * channels * size * size > IN_MEMORY:
+        for path in paths:
+            _open(path).close()
+        return FolderSet(paths, size, channels)
+    logger.info("reading %d pictures from %s", len(paths), root)
+    return MemorySet(NAME, decode_all(paths, size, channels), channels)
+
+
+def decode_all(paths: list[Path], size: int, channels: int) -> Tensor:
+    """Decode files to ``(n, channels, size, size)`` uint8, in threads (Pillow decodes without Python's lock)."""
+    pictures = torch.empty(len(paths), channels, size, size, dtype=torch.uint8)
+    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+    try:
+        for index, picture in enumerate(pool.map(lambda path: decode(path, size, channels), paths)):
+            pictures[index] = picture
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return pictures
+
+
+def decode(path: Path, size: int, channels: int) -> Tensor:
+    """Decode one file to ``(channels, size, size)`` uint8: upright, in the middle, on white where it is transparent.
+
+    Raises:
+        UserError: where the file is damaged, no picture, or larger than 100 million pixels.
+    """
+    with _open(path) as image:
+        try:
+            # A JPEG can be decoded at a fraction of its size; twice the wanted size leaves the resizing all it needs.
+            image.draft(None, (2 * size, 2 * size))
+            upright = ImageOps.exif_transpose(image)
+        except Exception as error:  # damaged data make the many decoders raise whatever they stumble over
+            raise _damaged(path, error) from None
+    square = ImageOps.fit(_flat(upright, channels), (size, size), method=Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(square).reshape(size, size, channels)).permute(2, 0, 1)
+
+
+def _open(path: Path) -> Image.Image:
+    """Open a file and read its header only."""
+    try:
+        image = Image.open(path)
+    except (PermissionError, FileNotFoundError, IsADirectoryError) as error:
+        raise UserError(f"cannot read {path}: {error.strerror}: mend its permissions, or remove it") from None
+    except Image.DecompressionBombError:
+        raise _too_large(path, "more than 178 million pixels") from None
+    except Exception as error:
+        raise _damaged(path, error) from None
+    if image.width * image.height > MOST_PIXELS:
+        image.close()
+        raise _too_large(path, f"{image.width} × {image.height} pixels")
+    return image
+
+
+def _flat(image: Image.Image, channels: int) -> Image.Image:
+    """Grey or RGB, without transparency."""
+    if image.mode.startswith("I;16"):
+        # Pillow would clip these at 255
+        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _pictures_under(root: Path) -> Iterator[Path]:
+    if not root.exists():
+        raise UserError(f"there is no folder {root}: check the path, or what it is relative to ({Path.cwd()})")
+    if not root.is_dir():
+        raise UserError(f"{root} is not a folder: give the folder that holds the pictures")
+    Image.init()
+    endings = {end for end, form in Image.registered_extensions().items() if form in Image.OPEN.keys() - NOT_PICTURES}
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"cannot read the folder {error.filename}: {error.strerror}: mend its permissions, or move it")
+
+    seen = set()  # links to folders are followed, but not in a circle
+    for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in endings:
+                yield Path(folder, name)
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UserError(f"cannot decode the picture {path} ({reason}): it is damaged or cut short: replace or remove it")
+
+
+def _too_large(path: Path, got: str) -> UserError:
+    return UserError(f"the picture {path} has {got}, at most {MOST_PIXELS:,} are read: make it smaller, or remove it")
+
+
+def _load(size: int | None, channels: int | None, root: Path | None, split: str | None) -> MemorySet | FolderSet:
+    if split is not None:
+        raise UserError(f"the data set {NAME!r} takes no split, got {split!r}: name the folder of the split as root")
+    if root is None:
+        raise UserError("the data set 'folder' needs to know which: give its path as root")
+    return load_folder(root, size, channels)
+
+
+def _where(root: Path | None) -> str:
+    return str(root) if root is not None else "name it as root"
+
+
+DESCRIPTION = Description(
+    name=NAME,
+    summary="your own pictures, any format, any size, resized and cropped",
+    count="any",
+    sizes=f"1 … {LARGEST_SIZE} ({DEFAULT_SIZE})",
+    channels=(3, 1),
+    factors="",
+    where=_where,
+    load=_load,
+)

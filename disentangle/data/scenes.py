@@ -1,0 +1,130 @@
+"""Scenes: an object in the middle of a room, with 3D Shapes' factors; ray-traced here.
+
+The factor grid is that of Burgess, Kim, "3D Shapes Dataset" (2018): floor hue 10 × wall hue 10 × object hue 10 × scale 8 ×
+shape 4 × orientation 15 = 480,000 pictures, the last factor running fastest.
+"""
+
+from colorsys import hsv_to_rgb
+from functools import cached_property
+from math import radians
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from disentangle.data.base import Description, FactorGrid, check_choice, refuse
+from disentangle.data.raytrace import SHAPES, trace
+
+SIZES = (64, 32)
+HUES = tuple(step / 10 for step in range(10))
+SCALES = tuple(0.75 + 0.5 * step / 7 for step in range(8))
+AZIMUTHS = tuple(-30 + 60 * step / 14 for step in range(15))  # of the camera, in degrees
+
+# Saturation and value of floor, wall and object: an object stands out of a room of its own hue.
+TONES = ((0.6, 0.95), (0.5, 0.95), (0.85, 1.0))
+PIECE = 64  # pictures coloured at a time, so that they stay in the processor's cache
+
+_HUE_NAMES = tuple(f"{360 * step // 10}°" for step in range(10))
+GRID = FactorGrid(
+    names=("floor hue", "wall hue", "object hue", "scale", "shape", "orientation"),
+    values=(
+        *(_HUE_NAMES,) * 3,
+        tuple(f"{scale:.2f}" for scale in SCALES),
+        tuple(SHAPES),
+        tuple(f"{azimuth:.1f}°" for azimuth in AZIMUTHS),
+    ),
+)
+
+
+class Scenes:
+    """A labelled grid set (:class:`disentangle.data.base.GridSet`) of scenes.
+
+    Light that falls on a surface of one colour is that colour times a weight. So each of the 480 geometries (scale, shape,
+    orientation) is traced once, when first needed, to four weights a pixel: how much of the floor's, the wall's and the
+    object's colour reaches it, and how much white of the highlight. A picture is their sum. The weights stay in memory
+    (31 MB at size 64).
+
+    Everything after the tables of hues and angles is products, sums, quotients and square roots in float32, each rounded
+    as IEEE 754 prescribes and none reordered: a picture has the same bits alone and in any batch.
+
+    Args:
+        size: 64 or 32.
+        channels: 3.
+
+    Raises:
+        UserError: for another size or number of channels.
+    """
+
+    name = "scenes"
+    factor_names = GRID.names
+    factor_sizes = GRID.sizes
+    factor_values = GRID.values
+
+    def __init__(self, size: int | None = None, channels: int | None = None) -> None:
+        self.size = check_choice("size", self.name, size, SIZES)
+        self.channels = check_choice("channels", self.name, channels, (3,))
+        self._weights: dict[tuple[int, ...], Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(GRID)
+
+    def factors(self, indices: Tensor) -> Tensor:
+        """Factors ``(n, 6)``: floor, wall and object hue, scale, shape, orientation."""
+        return GRID.factors(indices)
+
+    def index(self, factors: Tensor) -> Tensor:
+        """Indices ``(n,)`` of factors ``(n, 6)``."""
+        return GRID.index(factors)
+
+    def images(self, indices: Tensor) -> Tensor:
+        """Pictures ``(n, 3, size, size)``, uint8."""
+        factors = self.factors(indices).cpu()
+        pictures = torch.empty(len(factors), 3, self.size, self.size, dtype=torch.uint8)
+        for piece, target in zip(factors.split(PIECE), pictures.split(PIECE), strict=True):
+            geometries = [self._geometry(*row) for row in piece[:, 3:].tolist()]
+            if geometries:
+                target.copy_(self._colour(piece[:, :3], torch.stack(geometries)))
+        return pictures
+
+    def _colour(self, hues: Tensor, weights: Tensor) -> Tensor:
+        """Pictures ``(n, 3, h, w)`` of hues ``(n, 3)`` and weights ``(n, 4, h, w)``."""
+        light = weights[:, 3:]
+        for surface in range(3):
+            colour = self._palette[surface, hues[:, surface]]
+            light = light + weights[:, surface : surface + 1] * colour[:, :, None, None]
+        # The square root undoes the palette's square: light adds up linearly, pictures are stored with a gamma of 2.
+        return (light.clamp(max=1).sqrt() * 255 + 0.5).to(torch.uint8)
+
+    def _geometry(self, scale: int, shape: int, orientation: int) -> Tensor:
+        """Weights ``(4, h, w)``."""
+        key = (scale, shape, orientation)
+        if key not in self._weights:
+            name = GRID.values[4][shape]
+            self._weights[key] = trace(name, SCALES[scale], radians(AZIMUTHS[orientation]), self.size)
+        return self._weights[key]
+
+    @cached_property
+    def _palette(self) -> Tensor:
+        """The colours in linear light: ``(3 surfaces, 10 hues, 3)``."""
+        return torch.tensor([[hsv_to_rgb(hue, *tone) for hue in HUES] for tone in TONES]).square()
+
+
+def _load(size: int | None, channels: int | None, root: Path | None, split: str | None) -> Scenes:
+    refuse(Scenes.name, root=root, split=split)
+    return Scenes(size, channels)
+
+
+def _where(root: Path | None) -> str:
+    return "generated here"
+
+
+DESCRIPTION = Description(
+    name=Scenes.name,
+    summary="an object in a room, with 3D Shapes' factors",
+    count=f"{len(GRID):,}",
+    sizes="32, 64",
+    channels=(3,),
+    factors=", ".join(f"{name} {size}" for name, size in zip(GRID.names, GRID.sizes, strict=True)),
+    where=_where,
+    load=_load,
+)
