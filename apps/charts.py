@@ -1,12 +1,13 @@
 """Small charts for a page without scripts: curves as inline SVG, bars and matrices as HTML tables.
 
-Colours are CSS variables of the page (``--ink``, ``--quiet``, ``--line``, ``--accent``), so that the charts follow its light
-and dark themes. Everything that came from outside is escaped.
+Their classes and colours are those of ``report.html.jinja``, so that they follow its light and dark themes. Everything
+that came from outside is escaped.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -24,6 +25,11 @@ def number(value: float) -> str:
     else:
         text = f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
     return text.replace("-", "−")
+
+
+def short(value: float) -> str:
+    """A round number on an axis: no more digits than it needs."""
+    return number(value) if abs(value) >= 1e5 else f"{value:,.6g}".replace("-", "−")
 
 
 def ticks(low: float, high: float, about: int = 3) -> list[float]:
@@ -44,7 +50,7 @@ def thin(points: Sequence[tuple[float, float]], limit: int = 240) -> list[tuple[
     if len(points) <= limit:
         return list(points)
     edges = [round(i * len(points) / limit) for i in range(limit + 1)]
-    runs = [points[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    runs = [points[a:b] for a, b in pairwise(edges)]
     return [(math.fsum(x for x, _ in run) / len(run), math.fsum(y for _, y in run) / len(run)) for run in runs]
 
 
@@ -68,11 +74,11 @@ def curve(title: str, points: Sequence[tuple[float, float]]) -> Markup:
 
     parts = []
     for value in ticks(y0, y1):
-        parts.append(f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{down(value):.1f}" y2="{down(value):.1f}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{down(value) + 3.5:.1f}" text-anchor="end">{number(value)}</text>')
+        parts.append(f'<path class="rule" d="M{LEFT} {down(value):.1f}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{down(value) + 3.5:.1f}" text-anchor="end">{short(value)}</text>')
     for value in ticks(x0, x1):
         anchor = "end" if across(value) > WIDTH - 24 else "middle"
-        parts.append(f'<text x="{across(value):.1f}" y="{HEIGHT - 4}" text-anchor="{anchor}">{number(value)}</text>')
+        parts.append(f'<text x="{across(value):.1f}" y="{HEIGHT - 4}" text-anchor="{anchor}">{short(value)}</text>')
     if len(finite) == 1:
         parts.append(f'<circle class="dot" cx="{across(finite[0][0]):.1f}" cy="{down(finite[0][1]):.1f}" r="2.5"/>')
     else:
@@ -126,17 +132,14 @@ def columns(names: Sequence[str], values: Sequence[float], lit: Sequence[bool], 
         parts.append(
             f'<rect class="{"lit" if on else "off"}" x="{i * pitch + 4}" y="{floor - tall:.1f}" width="{pitch - 8}" '
             f'height="{tall:.1f}" rx="1.5"><title>{escape(name)}: {number(value)}</title></rect>'
-            f'<text x="{i * pitch + pitch / 2:g}" y="{floor + 13}" text-anchor="middle">{escape(name)}</text>'
+            f'<text x="{(i + 0.5) * pitch:g}" y="{floor + 13}" text-anchor="middle">{escape(name)}</text>'
+            f'<text x="{(i + 0.5) * pitch:g}" y="{floor - tall - 3:.1f}" text-anchor="middle">{value:.1f}</text>'
         )
-        if value >= 0.005 * top:
-            parts.append(
-                f'<text x="{i * pitch + pitch / 2:g}" y="{floor - tall - 3:.1f}" text-anchor="middle">{value:.1f}</text>'
-            )
     width = pitch * len(names)
     label = escape(f"{unit} of each code, the largest {number(top)}")
     return Markup(
-        f'<div class="wide"><svg class="chart columns" viewBox="0 0 {width} {height}" style="width:{width}px" role="img" '
-        f'aria-label="{label}">{"".join(parts)}</svg></div>'
+        f'<div class="wide"><svg class="chart" viewBox="0 0 {width} {height}" style="width:{width}px" '
+        f'role="img" aria-label="{label}">{"".join(parts)}</svg></div>'
     )
 
 
@@ -155,9 +158,11 @@ class Matrix:
     values: Sequence[Sequence[float]]
 
     def arranged(self, floor: float = 0.02, limit: int = 24) -> "Matrix":
-        """Columns in the order of the row they have most to do with, strongest first, so that a one-to-one relation shows as
-        a diagonal. Columns whose largest value is below ``floor`` of the matrix's largest are left out, and so are the
-        weakest beyond ``limit``."""
+        """Columns in the order of the row they have most to do with, strongest first: one to one shows as a diagonal.
+
+        Columns whose largest value is below ``floor`` of the matrix's largest are left out, and so are the weakest beyond
+        ``limit``.
+        """
         peak = [max(row[j] for row in self.values) for j in range(len(self.columns))]
         owner = [max(range(len(self.rows)), key=lambda i: self.values[i][j]) for j in range(len(self.columns))]
         top = max(peak, default=0.0)
@@ -168,7 +173,7 @@ class Matrix:
 
 
 def heatmap(matrix: Matrix, caption: str) -> Markup:
-    """The matrix as a table, each cell shaded by its share of the largest value; the number stays readable on every shade."""
+    """The matrix as a table, each cell shaded by its share of the largest value, its number readable on every shade."""
     top = max((value for row in matrix.values for value in row), default=0.0) or 1.0
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in matrix.columns)
     body = []

@@ -1,6 +1,5 @@
 """``disentangle evaluate RUN``: score a run and write its report."""
 
-import logging
 import shlex
 import sys
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ from disentangle.errors import UserError
 if TYPE_CHECKING:  # imported where it is used: `disentangle evaluate --help` must not wait for torch
     from disentangle.training.run import Run
 
-DESCRIPTION = """Score a run: MIG and DCI where it has an encoder and labelled data, the Fréchet distance of its pictures always.
+DESCRIPTION = """Score a run: MIG and DCI where it has an encoder and its data have labels, the Fréchet distance always.
 
 Writes report.json and report.html, with pictures, into the run's folder.
 
 example:
   disentangle evaluate runs/sprites-vae --samples 5000
 """
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -32,7 +32,7 @@ class Settings:
         samples: pictures on each side of the Fréchet distance; at most half of the data set.
         dci_learner: DCI's predictor. gradient_boosting is the published one, and takes minutes to hours.
         seed: of everything that is drawn at random.
-        device: where the networks run: auto, cpu, cuda, …
+        device: where the networks run: auto takes an accelerator where there is one.
         checkpoint: the step of the checkpoint to score; by default the newest.
     """
 
@@ -41,7 +41,7 @@ class Settings:
     samples: int = 2_000
     dci_learner: Literal["random_forest", "gradient_boosting"] = "random_forest"
     seed: int = 0
-    device: str = "auto"
+    device: Literal["auto", "cpu"] = "auto"
     checkpoint: int | None = None
 
     def check(self) -> None:
@@ -95,8 +95,8 @@ def evaluate(
         The contents of ``report.json``.
 
     Raises:
-        UserError: where the run has no checkpoint, its data are missing, its pictures are not finite, or the report cannot
-            be written; an earlier report is then left as it was.
+        UserError: where the run has no checkpoint, its data are missing, its pictures are not finite, or the report
+            cannot be written; an earlier report is then left as it was.
     """
     from disentangle.apps.measure import measure
     from disentangle.apps.report import render, write

@@ -83,12 +83,13 @@ def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
         The contents of ``report.json`` but for the command, and the pictures of ``report.html``.
 
     Raises:
-        UserError: where the run has no such checkpoint, its data are missing or too few, or its pictures are not finite.
+        UserError: where the run has no such checkpoint, its data are missing or too few, or its pictures not finite.
     """
     clock = Clock()
-    with clock("model and data"):
+    with clock("reading the model and the data"):
         step = run.step if settings.checkpoint is None else settings.checkpoint
-        model, weights = load_model(run, step, choose_device(settings.device))
+        accelerator = torch.accelerator.current_accelerator(check_available=True) if settings.device == "auto" else None
+        model, weights = load_model(run, step, accelerator or torch.device("cpu"))
         data = run.data()
         if len(data) < 4:
             raise UserError(f"the data set {data.name!r} has {len(data)} pictures: scores need at least 4")
@@ -153,25 +154,8 @@ def load_model(run: Run, step: int, device: torch.device) -> tuple[nn.Module, st
     return load_network(folder).to(device=device).eval().requires_grad_(False), weights
 
 
-def choose_device(name: str) -> torch.device:
-    """``auto`` is the machine's accelerator if it has one, else the CPU.
-
-    Raises:
-        UserError: where there is no such device.
-    """
-    if name == "auto":
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(f"device {name!r} cannot be used ({reason}): possible: auto, cpu, or cuda where there is one") from None
-    return device
-
-
 def compare_pictures(model: Generator, data: ImageSet, settings: Settings) -> tuple[Score, Tensor, Tensor]:
-    """The Fréchet distance, and the generated pictures and pictures of the data set that it compared, ``(n, c, h, w)`` uint8."""
+    """The Fréchet distance, and what it compared: generated pictures and pictures of the data, uint8 ``(n, c, h, w)``."""
     n = min(settings.samples, len(data) // 2)
     latents = model.sample_latents(n, seeded(settings.seed, "samples"))
     # As files would hold them: the data have 8 bits, so a finer generated picture would differ from all of them.
@@ -296,7 +280,7 @@ def checked(images: Tensor) -> Tensor:
     """
     if not bool(images.isfinite().all()):
         raise UserError(
-            "the generator's pictures are not finite: the training has diverged; score an earlier step with --checkpoint"
+            "the generated pictures are not finite: the training has diverged; score an earlier step with --checkpoint"
         )
     return to_uint8(images)
 

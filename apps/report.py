@@ -1,4 +1,4 @@
-"""The report of a run: ``report.json`` for programs, ``report.html`` for readers; one file each, nothing fetched from outside."""
+"""The report of a run: ``report.json`` for programs and ``report.html``, a page on its own, for readers."""
 
 import base64
 import json
@@ -6,17 +6,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
+from rich.console import Console
+from rich.table import Table
 from torch import Tensor
 
 from disentangle.apps.charts import Bar, Matrix, bars, columns, curve, heatmap, number
 from disentangle.pictures import grid, png_bytes
-from disentangle.training.run import write_atomic
+from disentangle.training.files import disk_errors, write_atomic
 
 Json = dict[str, Any]
 
@@ -51,7 +53,7 @@ def write(folder: Path, report: Json, page: str) -> None:
 
     Raises:
         ValueError: where ``report`` holds a number that is not finite, which JSON cannot.
-        OSError: where the folder cannot be written to or is full.
+        UserError: where the folder cannot be written to or is full.
     """
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     ready = [(folder / f".{name}.new", folder / name) for name in ("report.html", "report.json")]
@@ -60,7 +62,8 @@ def write(folder: Path, report: Json, page: str) -> None:
         for (new, _), content in zip(ready, (page, text), strict=True):
             write_atomic(new, content)
         for new, final in ready:
-            os.replace(new, final)
+            with disk_errors(final):
+                os.replace(new, final)
     finally:
         for new, _ in ready:
             new.unlink(missing_ok=True)
@@ -82,14 +85,15 @@ def render(report: Json, pictures: Pictures, history: Sequence[Mapping[str, Any]
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shown = report["directions"]["shown"]
+    directions = report["directions"]
+    shown = [directions["all"][k] for k in directions["shown"]]
     return environment.get_template("report.html.jinja").render(
         report=report,
         subtitle=_subtitle(report),
         cards=[_card(score) for score in report["scores"]],
         notes=_notes(report),
         figures=_figures(pictures),
-        directions=report["directions"],
+        directions=directions | {"steps": [_signed(position) for position in directions["positions"]]},
         strips=[
             {"name": entry["name"], "detail": _detail(entry), "picture": _uri(sheet(strip, len(strip)))}
             for entry, strip in zip(shown, pictures.strips, strict=True)
@@ -111,7 +115,7 @@ def sheet(images: Tensor, columns: int, pad: int = 2) -> Image.Image:
 
 
 def scalars(history: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
-    """Name -> ``(step, value)`` of every scalar, in the order of first appearance; a step seen twice keeps its last value."""
+    """Name -> ``(step, value)`` of every scalar, in the order they appear; a step seen twice keeps its last value."""
     found: dict[str, dict[float, float]] = {}
     for line in history:
         step = line.get("step")
@@ -193,36 +197,47 @@ def _figures(pictures: Pictures) -> Json:
 
 
 def _detail(entry: Json) -> str:
-    known = f" · {entry['factor']}" if entry.get("factor") else ""
-    return f"{number(entry['activeness'])}{known}"
+    known = f" · knows {entry['factor']}" if entry.get("factor") else ""
+    return f"{number(entry['activity'])}{known}"
+
+
+def _signed(position: float) -> str:
+    return f"{position:+.2f}".rstrip("0").rstrip(".").replace("-", "−").replace("+0", "0") + " σ"
 
 
 def _matrices(report: Json) -> Json:
-    empty: Json = {"heatmaps": [], "left_out": "", "codes_chart": "", "codes_title": ""}
-    parts = {score["name"]: score["parts"] for score in report["scores"]}
+    """What the page shows of the codes: two matrices, factors by codes, and which codes are in use."""
     codes = report["codes"]
     if codes is None:
-        return empty
-    heatmaps, fewest = [], len(codes["names"])
-    for name, key, caption in (
-        ("MIG", "mutual_information", "Mutual information, as a share of the factor's entropy"),
-        ("DCI disentanglement", "importance", "DCI importance: how much each factor's predictor relies on the code"),
-    ):
-        if key in parts.get(name, {}):
-            matrix = Matrix(report["data"]["factors"], codes["names"], parts[name][key]).arranged()
-            fewest = min(fewest, len(matrix.columns))
-            heatmaps.append(heatmap(matrix, caption))
-    if not heatmaps:
-        return empty
-    hidden = fewest < len(codes["names"])
-    spread = codes["kl"] if codes["kl"] is not None else codes["variance"]
-    unit = "KL divergence from the prior, nats" if codes["kl"] is not None else "variance of the code"
-    return {
-        "heatmaps": heatmaps,
-        "left_out": "Codes that have next to nothing to do with any factor are left out." if hidden else "",
-        "codes_chart": columns(codes["names"], spread, codes["active"], unit),
-        "codes_title": f"{sum(codes['active'])} of {len(codes['names'])} codes are in use · {unit}",
+        return {"heatmaps": [], "left_out": "", "codes_chart": "", "codes_title": ""}
+    parts = {score["name"]: score["parts"] for score in report["scores"]}
+    names = [name.replace("layer ", "").replace(" ", "") for name in codes["names"]]
+    gap = parts["MIG"]
+    shares = [
+        [value / entropy if entropy > 0 else 0.0 for value in row]
+        for row, entropy in zip(_turned(gap["mutual_information"]), gap["entropy"], strict=True)
+    ]
+    matrices = {
+        "Mutual information, as a share of all there is to know about the factor": shares,
+        "DCI importance: how much the predictor of the factor rests on the code": _turned(
+            parts["DCI disentanglement"]["importance"]
+        ),
     }
+    arranged = {title: Matrix(report["data"]["factors"], names, rows).arranged() for title, rows in matrices.items()}
+    hidden = any(len(matrix.columns) < len(names) for matrix in arranged.values())
+    spread, unit = codes["variance"], "variance of the code over the data"
+    if codes["kl"] is not None:
+        spread, unit = codes["kl"], "nats that it carries about a picture (KL divergence from the prior)"
+    return {
+        "heatmaps": [heatmap(matrix, title) for title, matrix in arranged.items()],
+        "left_out": "Columns with next to nothing in them are left out." if hidden else "",
+        "codes_chart": columns(names, spread, codes["active"], unit),
+        "codes_title": f"{sum(codes['active'])} of {len(names)} codes are in use; the height is the {unit}",
+    }
+
+
+def _turned(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _measured(report: Json) -> list[tuple[str, str]]:
@@ -235,3 +250,19 @@ def _measured(report: Json) -> list[tuple[str, str]]:
 
 def _uri(image: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode("ascii")
+
+
+def show(report: Json, page: Path, file: TextIO) -> None:
+    """Print the scores as a table, and where the page is."""
+    console = Console(file=file, highlight=False)
+    references = list(dict.fromkeys(name for score in report["scores"] for name in score["baselines"]))
+    table = Table(title=f"{report['run']} · step {report['step']:,}", title_justify="left", title_style="bold")
+    for heading in ("score", "this run", "better", *references):
+        table.add_column(heading, justify="left" if heading in ("score", "better") else "right")
+    for score in report["scores"]:
+        beside = [number(score["baselines"][name]) if name in score["baselines"] else "" for name in references]
+        table.add_row(score["name"], number(score["value"]) + score["unit"], score["better"], *beside)
+    console.print(table)
+    for entry in report["not_applicable"]:
+        console.print(f"{entry['name']} does not apply: {entry['reason']}.")
+    console.print(f"report: {page}", soft_wrap=True)

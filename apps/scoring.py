@@ -32,10 +32,10 @@ INACTIVE = 0.01
 
 
 DCI_PARTS = {
-    "disentanglement": "Whether each code is about one factor only: 1 if so, 0 if every code matters to all factors alike.",
-    "completeness": "Whether one code suffices for each factor: 1 if so, 0 if every factor is spread over all codes alike.",
-    "informativeness": "How often all codes together give a factor away: the accuracy of the predictors on pictures that "
-    "they have not seen.",
+    "disentanglement": "Whether a code is about one factor only: 1 if so, 0 if every code matters to all factors alike.",
+    "completeness": "Whether one code is enough for a factor: 1 if so, 0 if every factor is spread over all codes alike.",
+    "informativeness": "How often the codes together give a factor away: the accuracy of the predictors, averaged over "
+    "factors, on pictures that they have not seen.",
 }
 
 
@@ -132,8 +132,8 @@ def score_mig(labelled: Labelled, *, seed: int, resamples: int = 200, rotations:
         value=result.score,
         better="higher",
         range=(0.0, 1.0),
-        explanation="How much more the best single code knows about a factor than the second best: 1 if each factor has a "
-        "code of its own, 0 if what is known is shared out evenly.",
+        explanation="How much more the best single code knows about a factor than the second best: 1 if each factor has "
+        "a code of its own, 0 if what is known is shared out evenly.",
         baselines=means,
         spreads=spreads,
         interval=(max(0.0, low), min(1.0, high)),
@@ -189,8 +189,8 @@ def score_dci(labelled: Labelled, *, learner: str, seed: int, rotations: int = 3
 def score_pictures(network: Features, generated: Tensor, real: Tensor, other: Tensor, *, seed: int) -> Score:
     """The Fréchet distance of generated pictures from real ones, between two reference points.
 
-    The floor is that of other real pictures, what a perfect generator would get at this number of pictures; the ceiling that
-    of the real pictures with their pixels shuffled, which have the right brightness and no shape.
+    The floor is that of other real pictures, what a perfect generator would get at this number of pictures; the ceiling
+    that of the real pictures with their pixels shuffled, which have the right brightness and no shape.
 
     Args:
         network: maps pictures in [-1, 1] to features ``(n, d)``; its ``name`` names the score.
@@ -205,8 +205,8 @@ def score_pictures(network: Features, generated: Tensor, real: Tensor, other: Te
     notes = []
     if len(real) < 10_000:
         notes.append(
-            f"A Fréchet distance from {len(real):,} pictures is too large by a bias that shrinks with their number: compare it "
-            "with its own floor, and only with scores of as many pictures."
+            f"A Fréchet distance from {len(real):,} pictures is too large by a bias that shrinks with their number: "
+            "compare it with “other data”, which has the same bias, and only with scores of as many pictures."
         )
     return Score(
         name="Fréchet distance",
@@ -214,8 +214,8 @@ def score_pictures(network: Features, generated: Tensor, real: Tensor, other: Te
         value=result.score,
         better="lower",
         range=(0.0, None),
-        explanation="How far the generated pictures are from the data as a whole, in quality and in variety, seen through the "
-        "features of a network that was trained on photographs.",
+        explanation="How far the generated pictures as a whole are from the data, in quality and in variety, seen through "
+        "the features of a network that was trained on photographs.",
         baselines={"other data": floor.score, "shuffled pixels": ceiling.score},
         settings={"network": network.name, "samples": len(real), "seed": seed},
         parts=parts_of(result),
@@ -249,10 +249,10 @@ def score_reconstructions(originals: Tensor, reconstructions: Tensor) -> Score:
 def bootstrap_interval(
     statistic: Callable[[Integers], float], n: int, value: float, resamples: int, seed: int, level: float = 0.95
 ) -> tuple[float, float]:
-    """The basic bootstrap interval (Davison & Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2).
+    """The basic bootstrap interval (Davison, Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2).
 
-    Its ends are ``2 * value`` less the upper and lower quantiles of the resampled statistic. Unlike the quantiles themselves
-    that undoes the statistic's bias on resamples, which repeat rows: mutual information is larger on them.
+    Its ends are ``2 * value`` less the upper and lower quantiles of the resampled statistic. Unlike the quantiles
+    themselves that undoes the statistic's bias on resamples, which repeat rows: mutual information is larger on them.
 
     Args:
         statistic: maps row numbers ``(n,)``, drawn with replacement, to the statistic.
