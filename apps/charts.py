@@ -5,7 +5,7 @@ that came from outside is escaped.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,6 +13,10 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 300, 132
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 20
+
+FLIP_LIGHT, FLIP_DARK = 0.87, 0.49
+"""Shades above which a cell's text changes colour, in the light and in the dark theme, so that the contrast of text and
+shade is above 4.5 : 1 everywhere."""
 
 
 def number(value: float) -> str:
@@ -32,17 +36,19 @@ def short(value: float) -> str:
     return number(value) if abs(value) >= 1e5 else f"{value:,.6g}".replace("-", "−")
 
 
-def ticks(low: float, high: float, about: int = 3) -> list[float]:
-    """Round values (1, 2 or 5 times a power of ten apart) inside ``[low, high]``, roughly ``about`` of them."""
+def ticks(low: float, high: float, least: int = 3) -> list[float]:
+    """Round values (1, 2 or 5 times a power of ten apart) in ``[low, high]``: as few as can be, but ``least`` at least."""
     span = high - low
     if not math.isfinite(span) or span <= 0:
         return [low]
-    rough = span / about
-    magnitude = 10.0 ** math.floor(math.log10(rough))
-    step = next((m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= rough), 10 * magnitude)
-    first = math.ceil(low / step - 1e-9)
-    values = [i * step for i in range(first, first + 20)]
-    return [0.0 if abs(v) < step * 1e-9 else v for v in values if v <= high + step * 1e-9]
+    magnitude = 10.0 ** math.floor(math.log10(span / least))
+    values: list[float] = []
+    for step in (10 * magnitude, 5 * magnitude, 2 * magnitude, magnitude):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        values = [i * step for i in range(first, last + 1)]
+        if len(values) >= least:
+            break
+    return values
 
 
 def thin(points: Sequence[tuple[float, float]], limit: int = 240) -> list[tuple[float, float]]:
@@ -54,17 +60,21 @@ def thin(points: Sequence[tuple[float, float]], limit: int = 240) -> list[tuple[
     return [(math.fsum(x for x, _ in run) / len(run), math.fsum(y for _, y in run) / len(run)) for run in runs]
 
 
-def curve(title: str, points: Sequence[tuple[float, float]]) -> Markup:
-    """One scalar over the steps of a training: an SVG line chart with round ticks.
+def curves(title: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> Markup:
+    """Scalars over the steps of a training: an SVG line chart with round ticks, the first line the boldest.
 
     Args:
-        title: name of the scalar, for readers who cannot see the picture.
-        points: ``(step, value)``; points that are not finite are left out. One point is drawn as a dot.
+        title: what is drawn, for readers who cannot see it.
+        lines: name -> ``(step, value)``; points that are not finite are left out. A single point is drawn as a dot.
     """
-    finite = thin([(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)])
-    if not finite:
+    finite = {
+        name: thin([(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)])
+        for name, points in lines.items()
+    }
+    every = [point for points in finite.values() for point in points]
+    if not every:
         return Markup('<p class="quiet">no finite value was recorded</p>')
-    (x0, x1), (y0, y1) = _range([x for x, _ in finite]), _range([y for _, y in finite])
+    (x0, x1), (y0, y1) = _range([x for x, _ in every]), _range([y for _, y in every])
 
     def across(x: float) -> float:
         return LEFT + (x - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT)
@@ -79,14 +89,17 @@ def curve(title: str, points: Sequence[tuple[float, float]]) -> Markup:
     for value in ticks(x0, x1):
         anchor = "end" if across(value) > WIDTH - 24 else "middle"
         parts.append(f'<text x="{across(value):.1f}" y="{HEIGHT - 4}" text-anchor="{anchor}">{short(value)}</text>')
-    if len(finite) == 1:
-        parts.append(f'<circle class="dot" cx="{across(finite[0][0]):.1f}" cy="{down(finite[0][1]):.1f}" r="2.5"/>')
-    else:
-        path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in finite)
-        parts.append(f'<polyline class="curve" points="{path}"/>')
-    label = escape(f"{title}: from {number(finite[0][1])} to {number(finite[-1][1])}")
+    for i, (name, points) in enumerate(finite.items()):
+        faint = 1 - 0.75 * i / max(1, len(finite) - 1) if len(finite) > 1 else 1
+        path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in points)
+        # A line of one point would not show: its round cap does.
+        path = path if len(points) != 1 else f"{path} {path}"
+        shape = f'<polyline class="curve" style="opacity:{faint:.2f}" points="{path}">'
+        parts.append(f"{shape}<title>{escape(name)}</title></polyline>")
+    ends = "; ".join(f"{n} from {number(p[0][1])} to {number(p[-1][1])}" for n, p in finite.items() if p)
     return Markup(
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title}: {ends}")}">'
+        f"{''.join(parts)}</svg>"
     )
 
 
@@ -125,7 +138,7 @@ def bars(rows: Sequence[Bar], high: float) -> Markup:
 def columns(names: Sequence[str], values: Sequence[float], lit: Sequence[bool], unit: str) -> Markup:
     """Upright bars, one a code, those of ``lit`` in the accent: an SVG of fixed height."""
     top = max((value for value in values if math.isfinite(value)), default=0.0) or 1.0
-    pitch, height, floor = 28, 96, 78
+    pitch, height, floor = 34, 96, 78
     parts = []
     for i, (name, value, on) in enumerate(zip(names, values, lit, strict=True)):
         tall = max(0.5, min(1.0, value / top) * (floor - 14))
@@ -157,28 +170,29 @@ class Matrix:
     columns: Sequence[str]
     values: Sequence[Sequence[float]]
 
-    def arranged(self, floor: float = 0.02, limit: int = 24) -> "Matrix":
-        """Columns in the order of the row they have most to do with, strongest first: one to one shows as a diagonal.
+    def order(self, floor: float = 0.02, limit: int = 24) -> list[int]:
+        """Columns by the row they have most to do with, the strongest first: one to one then shows as a diagonal.
 
-        Columns whose largest value is below ``floor`` of the matrix's largest are left out, and so are the weakest beyond
-        ``limit``.
+        Columns whose largest value is below ``floor`` of the matrix's largest are left out, and so are the weakest
+        beyond ``limit``.
         """
-        peak = [max(row[j] for row in self.values) for j in range(len(self.columns))]
-        owner = [max(range(len(self.rows)), key=lambda i: self.values[i][j]) for j in range(len(self.columns))]
-        top = max(peak, default=0.0)
-        kept = [j for j in range(len(self.columns)) if peak[j] > 0 and peak[j] >= floor * top]
-        kept = sorted(kept, key=lambda j: -peak[j])[:limit]
-        order = sorted(kept, key=lambda j: (owner[j], -peak[j], j))
+        peaks = [max(column) for column in zip(*self.values, strict=True)]
+        owners = [column.index(peak) for column, peak in zip(zip(*self.values, strict=True), peaks, strict=True)]
+        kept = [j for j, peak in enumerate(peaks) if peak > 0 and peak >= floor * max(peaks)]
+        strongest = sorted(kept, key=lambda j: -peaks[j])[:limit]
+        return sorted(strongest, key=lambda j: (owners[j], -peaks[j]))
+
+    def take(self, order: Sequence[int]) -> "Matrix":
+        """Only these columns, in this order."""
         return Matrix(self.rows, [self.columns[j] for j in order], [[row[j] for j in order] for row in self.values])
 
 
 def heatmap(matrix: Matrix, caption: str) -> Markup:
-    """The matrix as a table, each cell shaded by its share of the largest value, its number readable on every shade."""
-    top = max((value for row in matrix.values for value in row), default=0.0) or 1.0
+    """The matrix, of values from 0 to 1, as a table; each cell is shaded by its value."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in matrix.columns)
     body = []
     for name, row in zip(matrix.rows, matrix.values, strict=True):
-        cells = "".join(_cell(value, value / top) for value in row)
+        cells = "".join(_cell(value) for value in row)
         body.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
     return Markup(
         f'<div class="wide"><table class="heat"><caption>{escape(caption)}</caption>'
@@ -186,10 +200,14 @@ def heatmap(matrix: Matrix, caption: str) -> Markup:
     )
 
 
-def _cell(value: float, share: float) -> str:
-    # Text turns to the paper's colour where the shade is dark enough for it: both sides keep a contrast above 4.5 : 1.
-    ink = ' class="on"' if share > 0.62 else ""
-    return f'<td{ink} style="--share:{100 * share:.0f}%">{value:.2f}</td>'
+def shade(value: float) -> float:
+    """How dark a value is drawn, both from 0 to 1: small values are lifted, so that they can be told from none."""
+    return float(min(1.0, max(0.0, value)) ** 0.7)
+
+
+def _cell(value: float) -> str:
+    flips = ("fl " if shade(value) > FLIP_LIGHT else "") + ("fd" if shade(value) > FLIP_DARK else "")
+    return f'<td class="{flips}" style="--share:{100 * shade(value):.0f}%">{value:.2f}</td>'
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

@@ -4,11 +4,12 @@ import datetime
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +30,7 @@ from disentangle.directions import discover, measure_activity
 from disentangle.directions.draw import traverse
 from disentangle.errors import UserError
 from disentangle.generator import Encoder, Generator
-from disentangle.metrics.features import load_features
+from disentangle.metrics import load_features
 from disentangle.pictures import to_uint8
 from disentangle.training.draws import seeded
 from disentangle.training.run import Run, hash_network, load_network
@@ -41,11 +42,17 @@ Json = dict[str, Any]
 VERSION = 1
 """Version of ``report.json``."""
 
-SHOWN = 48
-"""Pictures in each of the report's grids."""
+SHOWN, SHOWN_PAIRS = 48, 24
+"""Pictures in each of the report's grids, and reconstructions shown."""
 
 STRIPS, REACH, COLUMNS = 8, 3.0, 9
-"""Directions in the report, and how far, in standard deviations, and in how many pictures each is followed."""
+"""Directions in the report at most, and how far, in standard deviations, and in how many pictures each is followed."""
+
+TELLING = 0.1
+"""Share of a factor that a code must know for a direction to be introduced by it."""
+
+FAINT = 0.005
+"""Share of the strongest direction's activity below which a direction is not worth a strip."""
 
 RECONSTRUCTED = 1_000
 """Pictures whose reconstruction is measured."""
@@ -115,7 +122,7 @@ def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
     with clock("directions"):
         directions, strips = follow(model, settings.seed)
     if codes is not None:
-        name_codes(codes, directions)
+        relate(codes, directions, scores[0], data.factor_names)
     report = {
         "version": VERSION,
         "run": run.name,
@@ -135,9 +142,8 @@ def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
         "seconds": clock.seconds,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    shown = None if originals is None else originals[:SHOWN]
-    back = None if reconstructions is None else reconstructions[:SHOWN]
-    return report, Pictures(generated[:SHOWN], real[:SHOWN], shown, back, strips)
+    pairs = None if originals is None else (originals[:SHOWN_PAIRS], reconstructions[:SHOWN_PAIRS])
+    return report, Pictures(generated[:SHOWN], real[:SHOWN], pairs, strips)
 
 
 def load_model(run: Run, step: int, device: torch.device) -> tuple[nn.Module, str]:
@@ -155,14 +161,15 @@ def load_model(run: Run, step: int, device: torch.device) -> tuple[nn.Module, st
 
 
 def compare_pictures(model: Generator, data: ImageSet, settings: Settings) -> tuple[Score, Tensor, Tensor]:
-    """The Fréchet distance, and what it compared: generated pictures and pictures of the data, uint8 ``(n, c, h, w)``."""
+    """The Fréchet distance, and what it compared: generated pictures and pictures of the data, uint8."""
     n = min(settings.samples, len(data) // 2)
     latents = model.sample_latents(n, seeded(settings.seed, "samples"))
     # As files would hold them: the data have 8 bits, so a finer generated picture would differ from all of them.
     generated = in_batches(lambda z: checked(model.synthesize(z)), latents)
     chosen = torch.randperm(len(data), generator=seeded(settings.seed, "pictures"))[: 2 * n]
     real, other = data.images(chosen[:n]), data.images(chosen[n:])
-    return score_pictures(load_features(), generated, real, other, seed=settings.seed), generated, real
+    network = load_features(device=latents.device)
+    return score_pictures(network, generated, real, other, seed=settings.seed), generated, real
 
 
 def reconstruct(model: nn.Module, images: Tensor) -> Tensor:
@@ -205,6 +212,7 @@ def follow(model: Generator, seed: int) -> tuple[Json, list[Tensor]]:
     positions = torch.linspace(-REACH, REACH, COLUMNS).tolist()
     start = model.sample_latents(1, seeded(seed, "strips"))
     best = found.most_active(STRIPS)
+    best = [k for k in best if found.activity[k] >= FAINT * found.activity[best[0]]]
     entries = []
     for k, label in enumerate(found.labels):
         axis = int(found.vectors[k].argmax())
@@ -228,10 +236,18 @@ def why_no_codes(model: Generator, data: ImageSet) -> str:
     return ""
 
 
-def name_codes(codes: Json, directions: Json) -> None:
-    """Give every code the name of the direction that moves it alone."""
-    known = {entry["latent"]: entry["name"] for entry in directions["all"]}
-    codes["names"] = [known.get(j, f"code {j + 1}") for j in range(len(codes["active"]))]
+def relate(codes: Json, directions: Json, gap: Score, factors: Sequence[str]) -> None:
+    """Name every code by the direction that moves it alone, and tell of every direction what its code knows."""
+    entropy = np.array(gap.parts["entropy"])
+    information = np.array(gap.parts["mutual_information"])
+    shares = np.divide(information, entropy, out=np.zeros_like(information), where=entropy > 0)
+    codes["names"] = [f"code {j + 1}" for j in range(len(shares))]
+    for entry in directions["all"]:
+        j = entry["latent"]
+        codes["names"][j] = entry["name"]
+        best = int(shares[j].argmax())
+        if shares[j, best] >= TELLING and codes["active"][j]:
+            entry |= {"factor": factors[best], "share": float(shares[j, best])}
 
 
 def clipped(data: ImageSet, settings: Settings, samples: dict[str, int]) -> list[str]:

@@ -10,23 +10,23 @@ from typing import Any, TextIO
 
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from disentangle.apps.charts import Bar, Matrix, bars, columns, curve, heatmap, number
+from disentangle.apps.charts import Bar, Matrix, bars, columns, curves, heatmap, number
 from disentangle.pictures import grid, png_bytes
 from disentangle.training.files import disk_errors, write_atomic
 
 Json = dict[str, Any]
 
-HIDDEN_SCALARS = frozenset({"step", "epoch", "time", "seconds", "elapsed", "eta"})
-"""What ``metrics.jsonl`` holds besides curves worth drawing."""
+NO_SCALARS = frozenset({"step", "time"})
+"""What ``metrics.jsonl`` holds besides scalars worth drawing."""
 
-FACTS_LIMIT = 48
-"""Lines of the recipe that the page shows; ``config.json`` has them all."""
+KNOWS = "; beside it stands the factor that the code of this direction knows most about, and how much of it"
+
+IN_USE, KL = "variance of a code over the data", "nats that a code carries about a picture (KL divergence)"
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,13 @@ class Pictures:
     Attributes:
         samples: ``(n, c, h, w)``, generated from random latents.
         data: ``(n, c, h, w)``, of the data set.
-        originals: ``(m, c, h, w)``, what was encoded; ``None`` for a generator without an encoder …
-        reconstructions: … and what came back.
+        pairs: ``(m, c, h, w)`` each: what was encoded, and what came back; ``None`` for a generator without an encoder.
         strips: one ``(steps, c, h, w)`` for each of the report's directions, in the same order.
     """
 
     samples: Tensor
     data: Tensor
-    originals: Tensor | None
-    reconstructions: Tensor | None
+    pairs: tuple[Tensor, Tensor] | None
     strips: Sequence[Tensor]
 
 
@@ -90,18 +88,23 @@ def render(report: Json, pictures: Pictures, history: Sequence[Mapping[str, Any]
     return environment.get_template("report.html.jinja").render(
         report=report,
         subtitle=_subtitle(report),
+        verdict=verdict(report),
         cards=[_card(score) for score in report["scores"]],
         notes=_notes(report),
         figures=_figures(pictures),
         directions=directions | {"steps": [_signed(position) for position in directions["positions"]]},
+        rest=_rest(directions),
+        knows=KNOWS if any("factor" in entry for entry in shown) else "",
         strips=[
             {"name": entry["name"], "detail": _detail(entry), "picture": _uri(sheet(strip, len(strip)))}
             for entry, strip in zip(shown, pictures.strips, strict=True)
         ],
         **_matrices(report),
-        curves=[{"name": name, "svg": curve(name, points)} for name, points in scalars(history).items()],
-        recipe=facts(config)[:FACTS_LIMIT],
+        curves=[{"name": name, "svg": curves(name, lines)} for name, lines in scalars(history).items()],
+        summary=config["recipe"].get("summary", ""),
+        recipe=facts({name: value for name, value in config["recipe"].items() if name != "summary"}),
         measured=_measured(report),
+        took=_took(report["seconds"]),
     )
 
 
@@ -114,17 +117,23 @@ def sheet(images: Tensor, columns: int, pad: int = 2) -> Image.Image:
     return picture.crop((pad, pad, picture.width - pad, picture.height - pad))
 
 
-def scalars(history: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
-    """Name -> ``(step, value)`` of every scalar, in the order they appear; a step seen twice keeps its last value."""
+def scalars(history: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """What to draw of ``metrics.jsonl``: chart -> line -> ``(step, value)``.
+
+    ``phase/name`` is a chart, and ``phase/name/parameter`` a line of the chart ``phase/name``. A scalar that never
+    changes is left out; a step that occurs twice keeps its last value.
+    """
     found: dict[str, dict[float, float]] = {}
-    for line in history:
-        step = line.get("step")
-        if not isinstance(step, int | float):
-            continue
-        for name, value in line.items():
-            if name not in HIDDEN_SCALARS and isinstance(value, int | float) and not isinstance(value, bool):
-                found.setdefault(name, {})[float(step)] = float(value)
-    return {name: sorted(points.items()) for name, points in found.items()}
+    for row in history:
+        for name, value in row.items():
+            if name not in NO_SCALARS and isinstance(value, int | float) and isinstance(row.get("step"), int | float):
+                found.setdefault(name, {})[float(row["step"])] = float(value)
+    charts: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for name, points in found.items():
+        if len(points) == 1 or len(set(points.values())) > 1:
+            chart = "/".join(name.split("/")[:2])
+            charts.setdefault(chart, {})[name] = sorted(points.items())
+    return charts
 
 
 def facts(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -134,75 +143,99 @@ def facts(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             lines += facts(value, f"{prefix}{name}.")
         elif value is not None and value != "":
-            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            lines.append((f"{prefix}{name}".replace("_", " "), text))
+            lines.append((f"{prefix}{name}".replace("_", " "), _plain(value)))
     return lines
 
 
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+    return ", ".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _subtitle(report: Json) -> str:
-    data = report["data"]
-    kind = {"gan": "GAN", "vae": "VAE"}.get(report["kind"], report["kind"])
-    pictures = f"{data['name']}, {data['size']}×{data['size']}"
-    return f"{kind} · {pictures} · step {report['step']:,} · averaged (EMA) weights · seed {report['seed']}"
+    pictures = f"{report['data']['name']}, {report['data']['size']}×{report['data']['size']}"
+    return f"{report['model']} · {pictures} · after step {report['step']:,} · averaged (EMA) weights"
+
+
+def verdict(report: Json) -> str:
+    """One sentence: are the codes better than the same codes turned at random? Empty without codes."""
+    gap = next((score for score in report["scores"] if score["name"] == "MIG"), None)
+    if gap is None:
+        return ""
+    low, high = gap["interval"]
+    turned, spread = gap["baselines"]["rotated"], gap["spreads"]["rotated"]
+    word = "not clearly more"
+    if low > turned + 2 * spread:
+        word = "more"
+    elif high < turned - 2 * spread:
+        word = "less"
+    return (
+        f"Its codes are {word} disentangled than the same codes rotated at random: MIG {gap['value']:.3f} against "
+        f"{turned:.3f} ± {spread:.3f}; perfect codes have {gap['baselines']['perfect']:.3f}."
+    )
+
+
+def figure(value: float, score: Json) -> str:
+    """A number of a score, or of its reference points: three decimals where it lies between 0 and 1 by definition."""
+    return f"{value:.3f}" if score["range"][1] == 1 else number(value)
 
 
 def _card(score: Json) -> Json:
     """What the page says of one score: the number first, then what it means, then what to compare it with."""
-    spreads, references = score["spreads"], score["baselines"]
-    rows = [_bar("this run", score["value"], score["interval"], main=True)]
+    interval, references = score["interval"], score["baselines"]
+    low, high = interval or (None, None)
+    rows = [Bar("this run", score["value"], figure(score["value"], score), low, high, main=True)]
     for name, value in references.items():
-        spread = spreads.get(name)
-        rows.append(_bar(name, value, None if spread is None else (value - spread, value + spread)))
-    low, high = score["range"]
-    top = high if high is not None else max(row.value for row in rows)
-    interval = score["interval"]
-    limits = f"{low:g} to {high:g}" if high is not None else f"from {low:g}"
+        spread, text = score["spreads"].get(name), figure(value, score)
+        if spread is None:
+            rows.append(Bar(name, value, text))
+        else:
+            rows.append(Bar(name, value, f"{text} ± {figure(spread, score)}", value - spread, value + spread))
+    top = score["range"][1]
     return {
         "name": score["name"],
-        "arrow": f"{limits}, {'↑ higher' if score['better'] == 'higher' else '↓ lower'} is better",
-        "value": f"{number(score['value'])}{score['unit']}",
-        "interval": f"95 %: {number(interval[0])} to {number(interval[1])}" if interval else "",
+        "arrow": "↑ higher is better" if score["better"] == "higher" else "↓ lower is better",
+        "value": figure(score["value"], score) + score["unit"],
+        "interval": f"{figure(low, score)} – {figure(high, score)}" if interval else "",
         "explanation": score["explanation"],
-        "bars": bars(rows, top) if references else Markup(""),
+        "bars": bars(rows, max(row.value for row in rows) if top is None else top),
         "variant": score["variant"],
     }
 
 
-def _bar(name: str, value: float, interval: Sequence[float] | None, main: bool = False) -> Bar:
-    low, high = interval if interval else (None, None)
-    text = number(value)
-    if not main and interval is not None:
-        text = f"{text} ± {number((interval[1] - interval[0]) / 2)}"
-    return Bar(name, value, text, low, high, main)
-
-
 def _notes(report: Json) -> list[str]:
-    absent = [f"{entry['name']} does not apply: {entry['reason']}." for entry in report["not_applicable"]]
-    return absent + list(dict.fromkeys([*report["notes"], *(note for s in report["scores"] for note in s["notes"])]))
+    absent: dict[str, list[str]] = {}
+    for entry in report["not_applicable"]:
+        absent.setdefault(entry["reason"], []).append(entry["name"])
+    lines = [f"Without {' and '.join(names)}: {reason}." for reason, names in absent.items()]
+    return lines + report["notes"] + [note for score in report["scores"] for note in score["notes"]]
 
 
-def _figures(pictures: Pictures) -> Json:
-    figures = {
-        "samples": _uri(sheet(pictures.samples, 8)),
-        "data": _uri(sheet(pictures.data, 8)),
-        "reconstructions": None,
-    }
-    if pictures.originals is not None and pictures.reconstructions is not None:
-        across = 12
-        rows = []
-        for start in range(0, len(pictures.originals) // across * across, across):
-            rows += [pictures.originals[start : start + across], pictures.reconstructions[start : start + across]]
-        figures["reconstructions"] = _uri(sheet(torch.cat(rows), across)) if rows else None
+def _figures(pictures: Pictures) -> dict[str, str]:
+    figures = {"samples": _uri(sheet(pictures.samples, 8)), "data": _uri(sheet(pictures.data, 8)), "pairs": ""}
+    if pictures.pairs is not None:
+        across = min(12, len(pictures.pairs[0]))
+        rows = [part for pair in zip(*(side.split(across) for side in pictures.pairs), strict=True) for part in pair]
+        whole = [row for row in rows if len(row) == across]
+        figures["pairs"] = _uri(sheet(torch.cat(whole), across))
     return figures
 
 
 def _detail(entry: Json) -> str:
-    known = f" · knows {entry['factor']}" if entry.get("factor") else ""
+    known = f" · knows {entry['share']:.0%} of {entry['factor']}" if "factor" in entry else ""
     return f"{number(entry['activity'])}{known}"
 
 
+def _rest(directions: Json) -> str:
+    hidden = directions["count"] - len(directions["shown"])
+    return f"; the other {hidden} do less or next to nothing" if hidden > 1 else ""
+
+
 def _signed(position: float) -> str:
-    return f"{position:+.2f}".rstrip("0").rstrip(".").replace("-", "−").replace("+0", "0") + " σ"
+    return "0" if position == 0 else f"{position:+g} σ".replace("-", "−")
 
 
 def _matrices(report: Json) -> Json:
@@ -223,16 +256,15 @@ def _matrices(report: Json) -> Json:
             parts["DCI disentanglement"]["importance"]
         ),
     }
-    arranged = {title: Matrix(report["data"]["factors"], names, rows).arranged() for title, rows in matrices.items()}
-    hidden = any(len(matrix.columns) < len(names) for matrix in arranged.values())
-    spread, unit = codes["variance"], "variance of the code over the data"
-    if codes["kl"] is not None:
-        spread, unit = codes["kl"], "nats that it carries about a picture (KL divergence from the prior)"
+    tables = {title: Matrix(report["data"]["factors"], names, rows) for title, rows in matrices.items()}
+    # One order for both, so that they can be compared.
+    order = list(tables.values())[-1].order()
+    spread, unit = (codes["variance"], IN_USE) if codes["kl"] is None else (codes["kl"], KL)
     return {
-        "heatmaps": [heatmap(matrix, title) for title, matrix in arranged.items()],
-        "left_out": "Columns with next to nothing in them are left out." if hidden else "",
+        "heatmaps": [heatmap(matrix.take(order), title) for title, matrix in tables.items()],
+        "left_out": "Columns with next to nothing in them are left out." if len(order) < len(names) else "",
         "codes_chart": columns(names, spread, codes["active"], unit),
-        "codes_title": f"{sum(codes['active'])} of {len(names)} codes are in use; the height is the {unit}",
+        "codes_title": f"{sum(codes['active'])} of {len(names)} codes are in use: {unit}",
     }
 
 
@@ -241,11 +273,15 @@ def _turned(rows: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def _measured(report: Json) -> list[tuple[str, str]]:
-    lines = [("seed", str(report["seed"])), ("weights", f"averaged (EMA), {report['weights'][:12]}")]
+    lines = [("seed", str(report["seed"])), ("weights", f"{report['weights'][:12]} (SHA-256)")]
     lines += [(name.replace("_", " "), f"{value:,}") for name, value in report["samples"].items()]
-    lines += [(name, str(value)) for name, value in report["versions"].items()]
-    lines += [(f"{name}, seconds", f"{value:.1f}") for name, value in report["seconds"].items()]
-    return [*lines, ("measured on", report["created"])]
+    lines += list(report["versions"].items())
+    return [*lines, ("measured", report["created"].replace("T", " ").replace("+00:00", " UTC"))]
+
+
+def _took(seconds: Mapping[str, float]) -> str:
+    parts = ", ".join(f"{name} {value:.1f}" for name, value in sorted(seconds.items(), key=lambda item: -item[1]))
+    return f"Took {sum(seconds.values()):.0f} seconds: {parts}. The command that makes this page again:"
 
 
 def _uri(image: Image.Image) -> str:
@@ -255,14 +291,18 @@ def _uri(image: Image.Image) -> str:
 def show(report: Json, page: Path, file: TextIO) -> None:
     """Print the scores as a table, and where the page is."""
     console = Console(file=file, highlight=False)
-    references = list(dict.fromkeys(name for score in report["scores"] for name in score["baselines"]))
-    table = Table(title=f"{report['run']} · step {report['step']:,}", title_justify="left", title_style="bold")
-    for heading in ("score", "this run", "better", *references):
-        table.add_column(heading, justify="left" if heading in ("score", "better") else "right")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("score", no_wrap=True)
+    table.add_column("this run", justify="right", style="bold", no_wrap=True)
+    table.add_column("")
+    table.add_column("beside it", style="dim")
     for score in report["scores"]:
-        beside = [number(score["baselines"][name]) if name in score["baselines"] else "" for name in references]
-        table.add_row(score["name"], number(score["value"]) + score["unit"], score["better"], *beside)
+        beside = " · ".join(f"{name} {figure(value, score)}" for name, value in score["baselines"].items())
+        arrow = "↑" if score["better"] == "higher" else "↓"
+        table.add_row(score["name"], figure(score["value"], score) + score["unit"], arrow, beside)
+    console.print(f"{report['run']}, step {report['step']:,}   (↑ higher is better, ↓ lower is better)", markup=False)
     console.print(table)
-    for entry in report["not_applicable"]:
-        console.print(f"{entry['name']} does not apply: {entry['reason']}.")
-    console.print(f"report: {page}", soft_wrap=True)
+    for note in [verdict(report), *_notes(report)]:
+        if note:
+            console.print(note, markup=False)
+    console.print(f"report: {page}", markup=False, soft_wrap=True)

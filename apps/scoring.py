@@ -4,7 +4,6 @@ Everything here works on arrays and callables; what reads runs and writes files 
 """
 
 import math
-import re
 import statistics
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,9 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from disentangle.errors import DisentangleWarning
-from disentangle.metrics import DCI, dci, frechet_distance, mig
-from disentangle.metrics.baselines import reference_points
-from disentangle.metrics.common import Result
+from disentangle.metrics import DCI, Result, dci, frechet_distance, interval, mig, noise, perfect, rotated
 
 Json = dict[str, Any]
 Floats = NDArray[np.floating[Any]]
@@ -31,9 +28,11 @@ INACTIVE = 0.01
 1509.00519)."""
 
 
+PUBLISHED = "gradient_boosting"
+
 DCI_PARTS = {
-    "disentanglement": "Whether a code is about one factor only: 1 if so, 0 if every code matters to all factors alike.",
-    "completeness": "Whether one code is enough for a factor: 1 if so, 0 if every factor is spread over all codes alike.",
+    "disentanglement": "Whether a code is about one factor only: 1 if so, 0 if each code matters to all factors alike.",
+    "completeness": "Whether one code is enough for a factor: 1 if so, 0 if a factor is spread over all codes alike.",
     "informativeness": "How often the codes together give a factor away: the accuracy of the predictors, averaged over "
     "factors, on pictures that they have not seen.",
 }
@@ -108,23 +107,19 @@ class Labelled:
     names: Sequence[str]
 
 
-def score_mig(labelled: Labelled, *, seed: int, resamples: int = 200, rotations: int = 3) -> Score:
-    """MIG of the training codes beside that of perfect, rotated and noise codes, with a bootstrap interval.
+def score_mig(labelled: Labelled, *, seed: int, rotations: int = 3) -> Score:
+    """MIG of the training codes beside that of perfect, rotated and noise codes, with its 95 % interval.
 
     Args:
         labelled: the codes.
-        seed: of rotations, noise and the bootstrap.
-        resamples: bootstrap samples.
+        seed: of rotations, noise and the interval.
         rotations: random rotations whose mean and standard deviation are given.
     """
     codes, factors = labelled.codes[: labelled.train], labelled.factors[: labelled.train]
-    with noted(labelled.names) as notes:
-        result = mig(codes, factors)
     with quiet():
-        points = reference_points(mig, codes, factors, seed=seed, rotations=rotations)
-        low, high = bootstrap_interval(
-            lambda rows: mig(codes[rows], factors[rows]).score, len(codes), result.score, resamples, seed
-        )
+        result = mig(codes, factors)
+        points = reference_points(mig, codes, factors, seed, rotations)
+        low, high = interval(mig, codes, factors, seed=seed)
     means, spreads = summarise(points, lambda r: r.score)
     return Score(
         name="MIG",
@@ -132,14 +127,14 @@ def score_mig(labelled: Labelled, *, seed: int, resamples: int = 200, rotations:
         value=result.score,
         better="higher",
         range=(0.0, 1.0),
-        explanation="How much more the best single code knows about a factor than the second best: 1 if each factor has "
-        "a code of its own, 0 if what is known is shared out evenly.",
+        explanation="How much more the best code knows about a factor than the second best: 1 if each factor has a "
+        "code of its own, 0 if what is known is shared out evenly.",
         baselines=means,
         spreads=spreads,
         interval=(max(0.0, low), min(1.0, high)),
-        settings={"bins": result.bins, "samples": len(codes), "seed": seed, "resamples": resamples},
+        settings={"bins": result.bins, "samples": len(codes), "seed": seed},
         parts=parts_of(result),
-        notes=tuple(notes),
+        notes=tuple(notes_on(labelled, result.bins)),
     )
 
 
@@ -157,20 +152,19 @@ def score_dci(labelled: Labelled, *, learner: str, seed: int, rotations: int = 3
     def scorer(codes: Floats, factors: Integers) -> DCI:
         return dci(codes[:train], factors[:train], codes[train:], factors[train:], learner=learner)
 
-    with noted(labelled.names) as notes:
-        result = scorer(labelled.codes, labelled.factors)
     with quiet():
-        points = reference_points(scorer, labelled.codes, labelled.factors, seed=seed, rotations=rotations)
-    if len(labelled.names) == 1:
-        notes.append("With a single factor DCI's disentanglement is 1 for every representation: it says nothing here.")
+        result = scorer(labelled.codes, labelled.factors)
+        points = reference_points(scorer, labelled.codes, labelled.factors, seed, rotations)
+    kind = result.variant.replace("_", " ") + (
+        "" if learner == PUBLISHED else " instead of the published boosted trees"
+    )
     scores = []
     for name, explanation in DCI_PARTS.items():
         means, spreads = summarise(points, lambda r, name=name: getattr(r, name))  # type: ignore[misc]
         scores.append(
             Score(
                 name=f"DCI {name}",
-                variant=f"{result.variant.replace('_', ' ')}, {train:,} codes to learn from, "
-                f"{len(labelled.codes) - train:,} to test",
+                variant=f"{kind}, {train:,} codes to learn from, {len(labelled.codes) - train:,} to test",
                 value=float(getattr(result, name)),
                 better="higher",
                 range=(0.0, 1.0),
@@ -180,7 +174,6 @@ def score_dci(labelled: Labelled, *, learner: str, seed: int, rotations: int = 3
                 settings={"learner": learner, "samples": list(result.samples), "seed": seed},
                 # The three share one matrix: the first of them carries it.
                 parts=parts_of(result) if name == "disentanglement" else {},
-                notes=tuple(notes) if name == "disentanglement" else (),
             )
         )
     return scores
@@ -214,8 +207,8 @@ def score_pictures(network: Features, generated: Tensor, real: Tensor, other: Te
         value=result.score,
         better="lower",
         range=(0.0, None),
-        explanation="How far the generated pictures as a whole are from the data, in quality and in variety, seen through "
-        "the features of a network that was trained on photographs.",
+        explanation="How far the generated pictures as a whole are from the data, in quality and in variety, seen "
+        "through the features of a network that was trained on photographs.",
         baselines={"other data": floor.score, "shuffled pixels": ceiling.score},
         settings={"network": network.name, "samples": len(real), "seed": seed},
         parts=parts_of(result),
@@ -246,26 +239,15 @@ def score_reconstructions(originals: Tensor, reconstructions: Tensor) -> Score:
     )
 
 
-def bootstrap_interval(
-    statistic: Callable[[Integers], float], n: int, value: float, resamples: int, seed: int, level: float = 0.95
-) -> tuple[float, float]:
-    """The basic bootstrap interval (Davison, Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2).
-
-    Its ends are ``2 * value`` less the upper and lower quantiles of the resampled statistic. Unlike the quantiles
-    themselves that undoes the statistic's bias on resamples, which repeat rows: mutual information is larger on them.
-
-    Args:
-        statistic: maps row numbers ``(n,)``, drawn with replacement, to the statistic.
-        n: number of rows.
-        value: the statistic of all rows.
-        resamples: how many resamples to draw.
-        seed: of the draws.
-        level: of confidence.
-    """
-    draw = np.random.default_rng([seed, n])
-    values = [statistic(draw.integers(0, n, n)) for _ in range(resamples)]
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return 2 * value - float(high), 2 * value - float(low)
+def reference_points(
+    metric: Callable[[Floats, Integers], Result], codes: Floats, factors: Integers, seed: int, rotations: int
+) -> dict[str, list[Result]]:
+    """The metric's results for perfect codes, for the same codes scaled to unit variance and rotated, and for noise."""
+    return {
+        "perfect": [metric(perfect(factors, codes.shape[1], seed), factors)],
+        "rotated": [metric(rotated(codes, seed + i), factors) for i in range(rotations)],
+        "noise": [metric(noise(*codes.shape, seed=seed), factors)],
+    }
 
 
 def shuffle_pixels(images: Tensor, seed: int) -> Tensor:
@@ -275,9 +257,9 @@ def shuffle_pixels(images: Tensor, seed: int) -> Tensor:
     return images.flatten(2).gather(2, order[:, None].expand(-1, c, -1)).view(n, c, h, w)
 
 
-def features_of(network: Features, images: Tensor, batch: int = 100) -> Tensor:
-    """Features ``(n, d)`` of uint8 pictures, a few at a time."""
-    return torch.cat([network(part.float() / 127.5 - 1.0).cpu() for part in images.split(batch)])
+def features_of(network: Features, images: Tensor, batch: int = 16) -> Tensor:
+    """Features ``(n, d)`` of uint8 pictures; small batches, whose feature maps stay in the processor's cache."""
+    return torch.cat([network(part.float() / 127.5 - 1.0).cpu() for part in torch.split(images, batch)])
 
 
 def summarise(
@@ -294,24 +276,31 @@ def parts_of(result: Result) -> Json:
     return {name: part for name, part in result.to_dict().items() if name not in ("score", "variant")}
 
 
-@contextmanager
-def noted(names: Sequence[str]) -> Iterator[list[str]]:
-    """Collects the metrics' warnings as notes, with factors by name."""
-    notes: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DisentangleWarning)
-        yield notes
-    for warning in caught:
-        if issubclass(warning.category, DisentangleWarning):
-            text = re.sub(r"factor (\d+)", lambda match: f"factor “{names[int(match[1])]}”", str(warning.message))
-            notes.append(f"{text[0].upper()}{text[1:]}.")
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+def notes_on(labelled: Labelled, bins: int) -> list[str]:
+    """What a reader of MIG and DCI must know of the factors."""
+    values = [len(np.unique(column)) for column in labelled.factors[: labelled.train].T]
+    constant = [name for name, count in zip(labelled.names, values, strict=True) if count == 1]
+    many = [f"{name} ({count})" for name, count in zip(labelled.names, values, strict=True) if count > bins]
+    notes = []
+    if constant:
+        notes.append(f"Constant in these data, and not counted: {', '.join(constant)}.")
+    if many:
+        notes.append(
+            f"More values than the {bins} bins that MIG cuts a code into: {', '.join(many)}; so even perfect codes do "
+            "not reach a MIG of 1."
+        )
+    if len(values) - len(constant) == 1:
+        notes.append("With a single factor DCI's disentanglement is 1 whatever the codes: it says nothing here.")
+    if labelled.train < 1_000:
+        notes.append(
+            f"{labelled.train} codes are few: by chance alone mutual information is large, as the noise codes show."
+        )
+    return notes
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """What the metrics warn of is known from the codes themselves: no need to hear it of each reference point."""
+    """What the metrics warn of is in :func:`notes_on`: no need to hear it of every reference point and sample."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DisentangleWarning)
         yield

@@ -61,8 +61,8 @@ class DCI(Result):
         informativeness_train: the same on the training codes; what lies above ``informativeness`` was learnt by
             heart.
         accuracy: ``(k,)``, each factor's accuracy on the test codes; 1 for a constant factor, which does not count.
-        importance: ``(d, k)``, how much each code mattered to the prediction of each factor; a factor's column sums to 1,
-            or to 0 where no code mattered.
+        importance: ``(d, k)``, how much each code mattered to the prediction of each factor; a column sums to 1, or
+            to 0 where no code mattered.
         samples: number of training and of test samples.
     """
 
