@@ -4,7 +4,7 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import tyro
 
@@ -67,7 +67,7 @@ def main(argv: list[str]) -> None:
     from disentangle.training.run import Run
 
     run = Run.open(args.run)
-    generator: Generator = run.load_generator()
+    generator = cast("Generator", run.load_generator())
     found = find(
         run,
         generator,
@@ -85,7 +85,9 @@ def main(argv: list[str]) -> None:
     write_atomic(folder / "strips.png", png_bytes(strips(generator, found, latents[: args.rows], order)))
     write_atomic(folder / "traversal.gif", gif_bytes(loop(generator, found, latents[:LOOP_ROWS], order[:6])))
     Console(file=sys.stdout).print(table(found, order))
-    logger.info("step %d, seed %d; %d directions, strips.png and traversal.gif in %s", run.step, args.seed, len(found), folder)
+    logger.info(
+        "step %d, seed %d; %d directions, strips.png and traversal.gif in %s", run.step, args.seed, len(found), folder
+    )
 
 
 def find(

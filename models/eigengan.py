@@ -79,7 +79,7 @@ class EigenGAN(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def synthesize(self, latents: Tensor) -> Tensor:
         """Latents ``(n, latent_size)`` to pictures ``(n, channels, size, size)`` in [-1, 1], in float32 or float64."""
         images = self(latents)
-        return images if images.dtype == torch.float64 else images.float()
+        return images if images.dtype == torch.float64 else images.float()  # type: ignore[no-any-return]
 
     def projections(self) -> tuple[Projection, ...]:
         """The subspace layers, coarse to fine."""

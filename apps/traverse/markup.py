@@ -33,7 +33,7 @@ def strip(pictures: Pictures, label: str, amount: float) -> str:
     here = min(range(len(POSITIONS)), key=lambda i: abs(POSITIONS[i] - amount))
     cells = "".join(
         f'<figure class="{"here" if i == here else ""}">{_image(image, f"{label} at {position:+g} sigma")}'
-        f"<figcaption>{position:+.0f}σ</figcaption></figure>".replace("+0σ", "0").replace("-", "−", 0)
+        f"<figcaption>{_sigmas(position)}</figcaption></figure>"
         for i, (position, image) in enumerate(zip(POSITIONS, pictures.strip))
     )
     return f'<div class="strip"><div class="name">{html.escape(label)}</div><div class="cells">{cells}</div></div>'
@@ -65,8 +65,13 @@ def _score(score: dict[str, Any]) -> str:
     variant = html.escape(str(score.get("variant") or ""))
     return (
         f'<div class="score" title="{variant}"><span>{html.escape(score["name"])}</span>'
-        f'<b>{_number(score["value"])}</b><small>{" · ".join(beside)}</small></div>'
+        f"<b>{_number(score['value'])}</b><small>{' · '.join(beside)}</small></div>"
     )
+
+
+def _sigmas(position: float) -> str:
+    sign = "−" if position < 0 else "+"
+    return f"{sign}{abs(position):g} σ" if position else "0"
 
 
 def _number(value: float) -> str:
@@ -85,33 +90,52 @@ def _code(text: str) -> str:
     return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
 
 
-CSS = """
-.gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
-.heading { display: flex; align-items: baseline; gap: 14px; flex-wrap: wrap; }
-.heading h1 { font-size: 22px; font-weight: 600; margin: 0; }
-.heading span { color: var(--body-text-color-subdued); font-size: 14px; }
-.stage { display: flex; gap: 16px; align-items: flex-end; }
-.stage figure, .strip figure { margin: 0; }
-.stage img, .strip img { display: block; width: 100%; image-rendering: pixelated; border-radius: 6px; }
-.stage .moved { flex: 0 1 384px; min-width: 0; }
-.stage .original { flex: 0 1 150px; min-width: 72px; }
-.stage figcaption, .strip figcaption { font-size: 12px; text-align: center; color: var(--body-text-color-subdued); }
-.stage figcaption { order: -1; padding-top: 4px; }
-.strip { min-height: 108px; }
-.strip.empty { color: var(--body-text-color-subdued); font-size: 14px; display: flex; align-items: center; }
-.strip .name { font-size: 13px; font-weight: 600; padding-bottom: 5px; }
-.strip .cells { display: grid; grid-template-columns: repeat(7, minmax(0, 76px)); gap: 6px; }
-.strip figcaption { padding-top: 3px; }
-.strip .here img { outline: 2px solid var(--color-accent); outline-offset: 1px; }
-.strip .here figcaption { color: var(--color-accent); font-weight: 600; }
-.facts { font-size: 14px; }
-.facts .note { color: var(--body-text-color-subdued); font-size: 12px; padding-top: 3px; overflow-wrap: anywhere; }
-.scores { display: grid; grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); gap: 8px; }
-.scores.none { display: block; color: var(--body-text-color-subdued); font-size: 13px; overflow-wrap: anywhere; }
-.score { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 7px 11px;
-  display: grid; grid-template-columns: 1fr auto; align-items: baseline; }
-.score span { font-size: 13px; } .score b { font-size: 17px; font-variant-numeric: tabular-nums; }
-.score small { grid-column: 1 / 3; font-size: 11.5px; color: var(--body-text-color-subdued); }
-.sliders { display: grid !important; grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); gap: 6px 14px; }
-footer { display: none !important; }
+TRACK = """linear-gradient(to right, var(--border-color-primary) min(50%, var(--range_progress)),
+  var(--slider-color) min(50%, var(--range_progress)), var(--slider-color) max(50%, var(--range_progress)),
+  var(--border-color-primary) max(50%, var(--range_progress)))"""
+"""A slider's track that is filled from the middle, where zero is, to the thumb."""
+
+CSS = f"""
+.gradio-container .main.app.app {{ max-width: 1240px; padding: 14px 20px 24px; }}
+.heading {{ display: flex; align-items: baseline; gap: 0 14px; flex-wrap: wrap; }}
+.heading h1 {{ font-size: 21px; font-weight: 700; margin: 0; }}
+.heading span {{ color: var(--body-text-color-subdued); font-size: 14px; }}
+
+.stage {{ display: flex; gap: 16px; align-items: flex-end; }}
+.stage figure, .strip figure {{ margin: 0; }}
+.stage img, .strip img {{ display: block; width: 100%; image-rendering: pixelated; border-radius: 6px; }}
+.stage .moved {{ flex: 0 1 384px; min-width: 0; }}
+.stage .original {{ flex: 0 1 150px; min-width: 72px; display: flex; flex-direction: column-reverse; gap: 5px; }}
+.stage figcaption, .strip figcaption {{ font-size: 12px; text-align: center; color: var(--body-text-color-subdued); }}
+
+.strip {{ min-height: 118px; }}
+.strip.empty {{ color: var(--body-text-color-subdued); font-size: 14px; display: flex; align-items: center; }}
+.strip .name {{ font-size: 13px; font-weight: 700; padding-bottom: 6px; }}
+.strip .cells {{ display: grid; grid-template-columns: repeat(7, minmax(0, 73px)); gap: 6px; }}
+.strip figcaption {{ padding-top: 3px; }}
+.strip .here img {{ outline: 2px solid var(--color-accent); outline-offset: 1px; }}
+.strip .here figcaption {{ color: var(--color-accent); font-weight: 700; }}
+
+#start {{ align-items: center; }}
+#stage, #strip, #facts, #scores {{ padding: 0 1px; }}
+.sliders .form {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); }}
+.sliders .block {{ padding: 7px 12px 9px !important; overflow: visible !important; }}
+.sliders .head {{ margin-bottom: 2px !important; }}
+.sliders .min_value, .sliders .max_value {{ display: none; }}
+.sliders input[type=range]::-webkit-slider-runnable-track {{ background: {TRACK} !important; height: 6px !important; }}
+.sliders input[type=range]::-moz-range-track {{ background: {TRACK} !important; height: 6px !important; }}
+.sliders input[type=range]::-moz-range-progress {{ background: none !important; }}
+input[type=range]::-webkit-slider-thumb {{ background: var(--slider-color) !important; }}
+input[type=range]::-moz-range-thumb {{ background: var(--slider-color) !important; }}
+input[type=range]:focus-visible {{ outline: 2px solid var(--color-accent) !important; outline-offset: 4px; }}
+
+.facts {{ font-size: 14px; }}
+.facts .note {{ color: var(--body-text-color-subdued); font-size: 12px; padding-top: 3px; overflow-wrap: anywhere; }}
+.scores {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); gap: 8px; }}
+.scores.none {{ display: block; color: var(--body-text-color-subdued); font-size: 13px; overflow-wrap: anywhere; }}
+.score {{ border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 6px 11px; display: grid;
+  grid-template-columns: 1fr auto; align-items: baseline; }}
+.score span {{ font-size: 13px; }}
+.score b {{ font-size: 17px; font-variant-numeric: tabular-nums; }}
+.score small {{ grid-column: 1 / 3; font-size: 11.5px; color: var(--body-text-color-subdued); }}
 """

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from disentangle.training.run import Run
 
 POSITIONS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 KEPT = 4
+STILL = 0.01
 SAMPLES = 8
 
 
@@ -61,6 +62,12 @@ class View:
         """Captions of the sliders, in their order."""
         return [self.directions.labels[k] for k in self.order]
 
+    @property
+    def active(self) -> int:
+        """How many of the first sliders visibly change the picture: by at least a hundredth of what the first does."""
+        activity = self.directions.activity[list(self.order)]
+        return len(activity) - int((activity < STILL * activity[0]).sum())
+
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
@@ -86,7 +93,7 @@ class Studio:
         self._views: OrderedDict[Key, View] = OrderedDict()
         self._opening = threading.Lock()
         self._generator = functools.lru_cache(maxsize=KEPT)(_load)
-        self._found = functools.lru_cache(maxsize=4 * KEPT)(_find)
+        self._found = functools.lru_cache(maxsize=4 * KEPT)(self._find)
         if not self.names():
             raise UserError(f"no trained run in {path}: `disentangle train RECIPE` makes one")
 
@@ -97,7 +104,7 @@ class Studio:
             return [run.name] if run.step >= 0 else []
         if not self.path.is_dir():
             raise UserError(f"no folder {self.path}: give a run, or a folder of runs")
-        return [run.name for run in Run.list(self.path)]
+        return [run.name for run in Run.find(self.path)]
 
     def open(self, name: str, method: str) -> View:
         """Open a run as it is on disk now.
@@ -113,7 +120,7 @@ class Studio:
             generator = self._generator(run.path, weights)
             directions, note = _stored(run, method, weights)
             if directions is None:
-                directions = self._found(run.path, weights, method, generator)
+                directions = self._found(run.path, weights, method)
             order = directions.most_active()
             fingerprint = hashlib.sha256(directions.vectors.numpy().tobytes() + weights.encode()).hexdigest()
             view = View(Key(name, method, fingerprint), run, run.step, generator, directions, tuple(order), note)
@@ -135,6 +142,9 @@ class Studio:
         if view.key != key:
             raise UserError(f"the run {key.run} has changed since the page was loaded: reload it")
         return view
+
+    def _find(self, path: Path, weights: str, method: str) -> Directions:
+        return find(Run.open(path), self._generator(path, weights), method, samples=SAMPLES)
 
     def _is_run(self) -> bool:
         return (self.path / "config.json").exists()
@@ -177,12 +187,7 @@ def scores(run: Run) -> list[dict[str, Any]]:
 
 def _load(path: Path, weights: str) -> Generator:
     """The generator of the run at ``path``; ``weights`` makes the cache notice that they have changed."""
-    generator: Generator = Run.open(path).load_generator()  # type: ignore[assignment]
-    return generator
-
-
-def _find(path: Path, weights: str, method: str, generator: Generator) -> Directions:
-    return find(Run.open(path), generator, method, samples=SAMPLES)
+    return cast(Generator, Run.open(path).load_generator())
 
 
 def _stored(run: Run, method: str, weights: str) -> tuple[Directions | None, str]:

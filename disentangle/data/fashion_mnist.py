@@ -1,7 +1,7 @@
 """Fashion-MNIST: 70,000 real pictures of clothes, 28×28, in ten classes.
 
-H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms", 2017,
-arXiv 1708.07747. Its four files have the format of MNIST: http://yann.lecun.com/exdb/mnist.
+H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
+2017, arXiv 1708.07747. Its four files have the format of MNIST: http://yann.lecun.com/exdb/mnist.
 """
 
 import gzip
@@ -58,8 +58,8 @@ def load_fashion_mnist(
 ) -> ClassSet:
     """Fashion-MNIST, with the factor ``class`` (see :data:`CLASSES`).
 
-    The files, as ``.gz`` or unpacked, are looked for in ``root`` if it is given, else in the places of :func:`places`; where
-    they are in none of these they are downloaded (31 MB) to the cache.
+    The files, as ``.gz`` or unpacked, are looked for in ``root`` if it is given, else in the places of :func:`places`;
+    where they are in none of these they are downloaded (31 MB) to the cache.
 
     Args:
         size: 28 as published, 32 (with a black border), or 64 (the latter, doubled bilinearly).
@@ -80,7 +80,9 @@ def load_fashion_mnist(
     folder = find(root, names)
     if folder is None:
         if root is not None:
-            raise UserError(f"no Fashion-MNIST files in {root}: it must hold {names[0]}.gz and {names[1]}.gz, from {URL}")
+            raise UserError(
+                f"no Fashion-MNIST files in {root}: it must hold {names[0]}.gz and {names[1]}.gz, from {URL}"
+            )
         folder = _cache()
         for name in names:
             download(name, folder)
@@ -91,24 +93,32 @@ def load_fashion_mnist(
             f"got {tuple(pictures.shape)} and {tuple(labels.shape)}: fetch them again from {URL}"
         )
     if len(labels) and int(labels.max()) >= len(CLASSES):
-        raise UserError(f"{_file(folder, names[1])} has a label {int(labels.max())}, expected 0 … 9: fetch it again from {URL}")
+        raise UserError(
+            f"{_file(folder, names[1])} has a label {int(labels.max())}, expected 0 … 9: fetch it again from {URL}"
+        )
     return ClassSet(NAME, _resize(pictures[:, None], size), channels, factor="class", labels=labels, values=CLASSES)
 
 
 def places() -> list[Path]:
-    """Where the files are looked for, in this order: ``$DISENTANGLE_DATA``, the cache, torchvision's places, Debian's."""
+    """Where the files are looked for, in order: ``$DISENTANGLE_DATA``, the cache, torchvision's places, Debian's."""
     home = Path.home()
     given = os.environ.get("DISENTANGLE_DATA")
     bases = [Path(given).expanduser()] if given else []
-    bases += [home / ".cache/disentangle", Path("data"), home / "data", home / ".cache/torch", Path("/usr/share/datasets")]
+    bases += [
+        home / ".cache/disentangle",
+        Path("data"),
+        home / "data",
+        home / ".cache/torch",
+        Path("/usr/share/datasets"),
+    ]
     return bases
 
 
 def find(root: Path | None, names: list[str]) -> Path | None:
-    """The folder that holds all files ``names``, as ``.gz`` or unpacked: ``root`` or one of :func:`places`, or under one."""
+    """The folder with all files ``names``, as ``.gz`` or unpacked: ``root`` or one of :func:`places`, or under one."""
     for base in places() if root is None else [root]:
         for folder in (base, base / NAME, base / "FashionMNIST/raw"):
-            if all(_file(folder, name).is_file() for name in names):
+            if all(os.path.isfile(_file(folder, name)) for name in names):
                 return folder
     return None
 
@@ -127,13 +137,16 @@ def read_idx(path: Path) -> Tensor:
         raise UserError(f"{path} is damaged ({error}): {mend}") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    # Two zero bytes, the type (8: unsigned byte), the number of axes; the length of each axis, four bytes, big-endian; data.
+    # Two zero bytes, the type (8: unsigned byte), the number of axes; the length of each axis, four bytes, big-endian;
+    # data.
     if len(content) < 4 or content[:3] != b"\0\0\x08":
         raise UserError(f"{path} is no IDX file of bytes (it starts with {content[:4].hex() or 'nothing'}): {mend}")
     start = 4 + 4 * content[3]
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
     if len(content) != start + math.prod(shape):
-        raise UserError(f"{path} is damaged: it holds {len(content)} bytes, expected {start + math.prod(shape)}: {mend}")
+        raise UserError(
+            f"{path} is damaged: it holds {len(content)} bytes, expected {start + math.prod(shape)}: {mend}"
+        )
     return torch.frombuffer(bytearray(content), dtype=torch.uint8)[start:].view(shape)
 
 
@@ -144,7 +157,7 @@ def download(name: str, folder: Path) -> None:
         UserError: where there is no connection, the content is not the published one, or it cannot be written.
     """
     url = f"{URL}{name}.gz"
-    if _file(folder, name).is_file():
+    if os.path.isfile(_file(folder, name)):
         return
     mend = f"fetch {url} yourself and put it in {folder}, or where DISENTANGLE_DATA says"
     logger.info("downloading %s", url)
@@ -175,7 +188,7 @@ def _cache() -> Path:
 
 def _file(folder: Path, name: str) -> Path:
     packed = folder / f"{name}.gz"
-    return packed if packed.is_file() else folder / name
+    return packed if os.path.isfile(packed) else folder / name
 
 
 def _resize(pictures: Tensor, size: int) -> Tensor:
@@ -185,7 +198,7 @@ def _resize(pictures: Tensor, size: int) -> Tensor:
     if size == 32:
         return pictures
     # in pieces: all of them as float would take a gigabyte
-    doubled = (interpolate(piece.float(), size=(size, size), mode="bilinear") for piece in pictures.split(4096))
+    doubled = (interpolate(piece.float(), size=(size, size), mode="bilinear") for piece in torch.split(pictures, 4096))
     return torch.cat([piece.round().to(torch.uint8) for piece in doubled])
 
 

@@ -1,0 +1,40 @@
+"""What all tests share."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Before anything imports torch; also for the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+# Reproducible, and without a time limit an example: machines that run tests are often busy.
+settings.register_profile("disentangle", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("disentangle")
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[object, str], None]:
+    """``require(condition, reason)`` skips a test whose browser or data file is missing, and says so.
+
+    With ``DISENTANGLE_REQUIRE_ALL=1`` it fails instead, so that nothing is skipped unnoticed where all is installed.
+    """
+
+    def check(condition: object, reason: str) -> None:
+        if condition:
+            return
+        if os.environ.get("DISENTANGLE_REQUIRE_ALL") == "1":
+            pytest.fail(f"DISENTANGLE_REQUIRE_ALL is set: {reason}", pytrace=False)
+        pytest.skip(reason)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the repository."""
+    return Path(__file__).resolve().parents[1]

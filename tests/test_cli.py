@@ -1,0 +1,101 @@
+"""The command line: help, near misses, exit codes. Each call is a process of its own, as for a user."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from disentangle.apps.cli import COMMANDS
+
+HEAVY = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "PIL",
+    "diffusers",
+    "accelerate",
+    "lpips",
+    "gradio",
+    "tyro",
+    "rich",
+)
+
+
+def python(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], cwd=root, capture_output=True, text=True, timeout=120)
+
+
+def disentangle(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return python(root, "-m", "disentangle", *arguments)
+
+
+def one_line_error(done: subprocess.CompletedProcess[str]) -> str:
+    """The message of a command that was given bad input: exit code 2 and one line, nothing else."""
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("disentangle: error: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith("\n")
+    return done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
+def test_help_lists_every_command(root: Path, arguments: list[str]) -> None:
+    done = disentangle(root, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    for name, (_, summary) in COMMANDS.items():
+        assert f"  {name} " in done.stdout
+        assert summary in done.stdout
+    assert "example:" in done.stdout
+
+
+def test_help_waits_for_nothing_heavy(root: Path) -> None:
+    code = f"""
+import sys
+from disentangle.apps.cli import main
+main(["--help"])
+sys.stderr.write(" ".join(sorted(set(sys.modules) & {set(HEAVY)!r})))
+"""
+    done = python(root, "-c", code)
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
+def test_version(root: Path) -> None:
+    done = disentangle(root, "--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("disentangle ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(root: Path, command: str) -> None:
+    done = disentangle(root, command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"usage: disentangle {command}" in done.stdout
+    example = done.stdout.lower().partition("example")[2]
+    assert f"disentangle {command}" in example
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("trian", "train"), ("evalute", "evaluate"), ("ap", "app")])
+def test_an_unknown_command_is_told_its_near_misses(root: Path, typed: str, meant: str) -> None:
+    message = one_line_error(disentangle(root, typed))
+    assert repr(typed) in message
+    assert f"did you mean {meant}" in message
+
+
+def test_an_unknown_command_is_told_what_is_possible(root: Path) -> None:
+    message = one_line_error(disentangle(root, "zzz"))
+    assert "did you mean" not in message
+    assert all(name in message for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_option_is_refused_without_a_traceback(root: Path, command: str) -> None:
+    done = disentangle(root, command, "--no-such-option")
+    assert done.returncode == 2
+    assert "no-such-option" in done.stderr
+    assert "Traceback" not in done.stderr
