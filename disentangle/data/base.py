@@ -1,7 +1,7 @@
 """What a data set offers: pictures by index, and for labelled sets the factors that generated them.
 
-Three protocols, each a bit more: :class:`ImageSet` has pictures, :class:`LabelledSet` knows every picture's factors, and
-:class:`GridSet` has one picture for every combination of factors, so that it can be asked for by its factors.
+Three protocols, each a bit more: :class:`ImageSet` has pictures, :class:`LabelledSet` knows every picture's factors,
+and :class:`GridSet` has one picture for every combination of factors, so that it can be asked for by its factors.
 """
 
 from collections.abc import Callable, Sequence
@@ -106,7 +106,8 @@ class Description:
         channels: the channels it can be loaded in, its own first.
         factors: the factors, in words; empty without labels.
         where: says in words where it is or how to get it. Given the folder the user named, if any.
-        load: makes the set. Takes ``size``, ``channels``, ``root`` and ``split``, each ``None`` for the set's own choice.
+        load: makes the set. Takes ``size``, ``channels``, ``root`` and ``split``, each ``None`` for the set's own
+            choice.
     """
 
     name: str

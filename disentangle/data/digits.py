@@ -1,6 +1,7 @@
 """Digits: 1,797 real hand-written digits of 8×8 that come with scikit-learn.
 
-E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998 (its test part).
+E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998 (its test
+part).
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Fashion-MNIST: 70,000 real pictures of clothes, 28×28, in ten classes.
 
-H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms", 2017,
-arXiv 1708.07747. Its four files have the format of MNIST: http://yann.lecun.com/exdb/mnist.
+H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
+2017, arXiv 1708.07747. Its four files have the format of MNIST: http://yann.lecun.com/exdb/mnist.
 """
 
 import gzip
@@ -58,8 +58,8 @@ def load_fashion_mnist(
 ) -> ClassSet:
     """Fashion-MNIST, with the factor ``class`` (see :data:`CLASSES`).
 
-    The files, as ``.gz`` or unpacked, are looked for in ``root`` if it is given, else in the places of :func:`places`; where
-    they are in none of these they are downloaded (31 MB) to the cache.
+    The files, as ``.gz`` or unpacked, are looked for in ``root`` if it is given, else in the places of :func:`places`;
+    where they are in none of these they are downloaded (31 MB) to the cache.
 
     Args:
         size: 28 as published, 32 (with a black border), or 64 (the latter, doubled bilinearly).
@@ -100,7 +100,7 @@ def load_fashion_mnist(
 
 
 def places() -> list[Path]:
-    """Where the files are looked for, in this order: ``$DISENTANGLE_DATA``, the cache, torchvision's places, Debian's."""
+    """Where the files are looked for, in order: ``$DISENTANGLE_DATA``, the cache, torchvision's places, Debian's."""
     home = Path.home()
     given = os.environ.get("DISENTANGLE_DATA")
     bases = [Path(given).expanduser()] if given else []
@@ -115,10 +115,10 @@ def places() -> list[Path]:
 
 
 def find(root: Path | None, names: list[str]) -> Path | None:
-    """The folder that holds all files ``names``, as ``.gz`` or unpacked: ``root`` or one of :func:`places`, or under one."""
+    """The folder with all files ``names``, as ``.gz`` or unpacked: ``root`` or one of :func:`places`, or under one."""
     for base in places() if root is None else [root]:
         for folder in (base, base / NAME, base / "FashionMNIST/raw"):
-            if all(_file(folder, name).is_file() for name in names):
+            if all(os.path.isfile(_file(folder, name)) for name in names):
                 return folder
     return None
 
@@ -137,7 +137,8 @@ def read_idx(path: Path) -> Tensor:
         raise UserError(f"{path} is damaged ({error}): {mend}") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    # Two zero bytes, the type (8: unsigned byte), the number of axes; the length of each axis, four bytes, big-endian; data.
+    # Two zero bytes, the type (8: unsigned byte), the number of axes; the length of each axis, four bytes, big-endian;
+    # data.
     if len(content) < 4 or content[:3] != b"\0\0\x08":
         raise UserError(f"{path} is no IDX file of bytes (it starts with {content[:4].hex() or 'nothing'}): {mend}")
     start = 4 + 4 * content[3]
@@ -156,7 +157,7 @@ def download(name: str, folder: Path) -> None:
         UserError: where there is no connection, the content is not the published one, or it cannot be written.
     """
     url = f"{URL}{name}.gz"
-    if _file(folder, name).is_file():
+    if os.path.isfile(_file(folder, name)):
         return
     mend = f"fetch {url} yourself and put it in {folder}, or where DISENTANGLE_DATA says"
     logger.info("downloading %s", url)
@@ -187,7 +188,7 @@ def _cache() -> Path:
 
 def _file(folder: Path, name: str) -> Path:
     packed = folder / f"{name}.gz"
-    return packed if packed.is_file() else folder / name
+    return packed if os.path.isfile(packed) else folder / name
 
 
 def _resize(pictures: Tensor, size: int) -> Tensor:
@@ -197,7 +198,7 @@ def _resize(pictures: Tensor, size: int) -> Tensor:
     if size == 32:
         return pictures
     # in pieces: all of them as float would take a gigabyte
-    doubled = (interpolate(piece.float(), size=(size, size), mode="bilinear") for piece in pictures.split(4096))
+    doubled = (interpolate(piece.float(), size=(size, size), mode="bilinear") for piece in torch.split(pictures, 4096))
     return torch.cat([piece.round().to(torch.uint8) for piece in doubled])
 
 

@@ -60,12 +60,13 @@ def load_folder(root: Path, size: int | None = None, channels: int | None = None
     """The pictures under ``root``, in all its folders, in the order of their paths.
 
     Every file with the ending of a format that Pillow reads counts; others and hidden ones are passed over. Where all
-    pictures take at most 256 MB they are decoded at once; else only their headers are read here, and a damaged picture is
-    found when it is asked for.
+    pictures take at most 256 MB they are decoded at once; else only their headers are read here, and a damaged picture
+    is found when it is asked for.
 
     Args:
         root: the folder.
-        size: height and width, 64 if ``None``: the shorter side is resized to it, antialiased, and the middle is cut out.
+        size: height and width, 64 if ``None``: the shorter side is resized to it, antialiased, and the middle is cut
+            out.
         channels: 3, or 1 for grey.
 
     Raises:

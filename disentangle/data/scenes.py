@@ -1,7 +1,7 @@
 """Scenes: an object in the middle of a room, with 3D Shapes' factors; ray-traced here.
 
-The factor grid is that of Burgess, Kim, "3D Shapes Dataset" (2018): floor hue 10 × wall hue 10 × object hue 10 × scale 8 ×
-shape 4 × orientation 15 = 480,000 pictures, the last factor running fastest.
+The factor grid is that of Burgess, Kim, "3D Shapes Dataset" (2018): floor hue 10 × wall hue 10 × object hue 10 × scale
+8 × shape 4 × orientation 15 = 480,000 pictures, the last factor running fastest.
 """
 
 from colorsys import hsv_to_rgb
@@ -9,11 +9,13 @@ from functools import cached_property
 from math import radians
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from disentangle.data.base import Description, FactorGrid, check_choice, refuse
-from disentangle.data.raytrace import SHAPES, trace
+from disentangle.data.raytrace import SHAPES, Array, View, trace, view
 
 SIZES = (64, 32)
 HUES = tuple(step / 10 for step in range(10))
@@ -22,7 +24,6 @@ AZIMUTHS = tuple(-30 + 60 * step / 14 for step in range(15))  # of the camera, i
 
 # Saturation and value of floor, wall and object: an object stands out of a room of its own hue.
 TONES = ((0.6, 0.95), (0.5, 0.95), (0.85, 1.0))
-PIECE = 64  # pictures coloured at a time, so that they stay in the processor's cache
 
 _HUE_NAMES = tuple(f"{360 * step // 10}°" for step in range(10))
 GRID = FactorGrid(
@@ -39,13 +40,13 @@ GRID = FactorGrid(
 class Scenes:
     """A labelled grid set (:class:`disentangle.data.base.GridSet`) of scenes.
 
-    Light that falls on a surface of one colour is that colour times a weight. So each of the 480 geometries (scale, shape,
-    orientation) is traced once, when first needed, to four weights a pixel: how much of the floor's, the wall's and the
-    object's colour reaches it, and how much white of the highlight. A picture is their sum. The weights stay in memory
-    (31 MB at size 64).
+    Light that falls on a surface of one colour is that colour times a weight. So each of the 480 geometries (scale,
+    shape, orientation) is traced once, when first needed, to four weights a pixel: how much of the floor's, the wall's
+    and the object's colour reaches it, and how much white of the highlight. A picture is their sum. The weights stay in
+    memory (31 MB at size 64), as do the 15 views of the empty room (34 MB).
 
-    Everything after the tables of hues and angles is products, sums, quotients and square roots in float32, each rounded
-    as IEEE 754 prescribes and none reordered: a picture has the same bits alone and in any batch.
+    Everything after the tables of hues and angles is products, sums, quotients and square roots in float32, each
+    rounded as IEEE 754 prescribes and none reordered: a picture has the same bits alone and in any batch.
 
     Args:
         size: 64 or 32.
@@ -63,7 +64,8 @@ class Scenes:
     def __init__(self, size: int | None = None, channels: int | None = None) -> None:
         self.size = check_choice("size", self.name, size, SIZES)
         self.channels = check_choice("channels", self.name, channels, (3,))
-        self._weights: dict[tuple[int, ...], Tensor] = {}
+        self._views: dict[int, View] = {}
+        self._weights: dict[tuple[int, ...], Array] = {}
 
     def __len__(self) -> int:
         return len(GRID)
@@ -79,34 +81,38 @@ class Scenes:
     def images(self, indices: Tensor) -> Tensor:
         """Pictures ``(n, 3, size, size)``, uint8."""
         factors = self.factors(indices).cpu()
-        pictures = torch.empty(len(factors), 3, self.size, self.size, dtype=torch.uint8)
-        for piece, target in zip(factors.split(PIECE), pictures.split(PIECE), strict=True):
-            geometries = [self._geometry(*row) for row in piece[:, 3:].tolist()]
-            if geometries:
-                target.copy_(self._colour(piece[:, :3], torch.stack(geometries)))
-        return pictures
+        hues, geometries = factors[:, :3].numpy(), factors[:, 3:].tolist()
+        pictures = np.empty((len(factors), 3, self.size, self.size), np.uint8)
+        for picture, hue, geometry in zip(pictures, hues, geometries, strict=True):
+            self._paint(picture, hue, self._geometry(*geometry))
+        return torch.from_numpy(pictures)
 
-    def _colour(self, hues: Tensor, weights: Tensor) -> Tensor:
-        """Pictures ``(n, 3, h, w)`` of hues ``(n, 3)`` and weights ``(n, 4, h, w)``."""
-        light = weights[:, 3:]
-        for surface in range(3):
-            colour = self._palette[surface, hues[:, surface]]
-            light = light + weights[:, surface : surface + 1] * colour[:, :, None, None]
-        # The square root undoes the palette's square: light adds up linearly, pictures are stored with a gamma of 2.
-        return (light.clamp(max=1).sqrt() * 255 + 0.5).to(torch.uint8)
+    def _paint(self, picture: npt.NDArray[np.uint8], hues: npt.NDArray[np.int64], weights: Array) -> None:
+        """Fill a picture ``(3, h, w)`` of hues ``(3,)`` and weights ``(4, h, w)``."""
+        for channel, target in enumerate(picture):
+            light = weights[3].copy()
+            for surface, hue in enumerate(hues):
+                light += weights[surface] * self._palette[surface, hue, channel]
+            # The root undoes the palette's square: light adds up linearly, pictures are stored with a gamma of 2.
+            np.sqrt(np.minimum(light, 1, out=light), out=light)
+            light *= 255
+            light += 0.5
+            target[:] = light  # rounds down
 
-    def _geometry(self, scale: int, shape: int, orientation: int) -> Tensor:
+    def _geometry(self, scale: int, shape: int, orientation: int) -> Array:
         """Weights ``(4, h, w)``."""
         key = (scale, shape, orientation)
+        if orientation not in self._views:
+            self._views[orientation] = view(radians(AZIMUTHS[orientation]), self.size)
         if key not in self._weights:
             name = GRID.values[4][shape]
-            self._weights[key] = trace(name, SCALES[scale], radians(AZIMUTHS[orientation]), self.size)
+            self._weights[key] = trace(self._views[orientation], name, SCALES[scale])
         return self._weights[key]
 
     @cached_property
-    def _palette(self) -> Tensor:
+    def _palette(self) -> Array:
         """The colours in linear light: ``(3 surfaces, 10 hues, 3)``."""
-        return torch.tensor([[hsv_to_rgb(hue, *tone) for hue in HUES] for tone in TONES]).square()
+        return np.square(np.array([[hsv_to_rgb(hue, *tone) for hue in HUES] for tone in TONES], np.float32))
 
 
 def _load(size: int | None, channels: int | None, root: Path | None, split: str | None) -> Scenes:

@@ -1,7 +1,7 @@
 """Sprites: one white shape on black, with dSprites' factors; generated.
 
-The factor grid is that of Matthey, Higgins, Hassabis, Lerchner, "dSprites: Disentanglement testing Sprites dataset" (2017):
-shape 3 × scale 6 × orientation 40 × x 32 × y 32 = 737,280 pictures, the last factor running fastest.
+The factor grid is that of Matthey, Higgins, Hassabis, Lerchner, "dSprites: Disentanglement testing Sprites dataset"
+(2017): shape 3 × scale 6 × orientation 40 × x 32 × y 32 = 737,280 pictures, the last factor running fastest.
 """
 
 from functools import cached_property
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from disentangle.data.base import Description, FactorGrid, check_choice, refuse
 
@@ -18,11 +19,12 @@ SCALES = tuple(0.5 + 0.1 * step for step in range(6))
 ORIENTATIONS = 40
 POSITIONS = 32
 
-# Lengths are in units of 1/64 of the picture: a step of x or y is one such unit, and every shape at scale 1 reaches RADIUS
-# from its centroid, so that it stays inside the picture wherever it stands and however it is turned.
+# Lengths are in units of 1/64 of the picture: a step of x or y is one such unit, and every shape at scale 1 reaches
+# RADIUS from its centroid, so that it stays inside the picture wherever it stands and however it is turned.
 FIRST_POSITION = 16.5
 RADIUS = 15.0
-# Samples a side of a pixel. Counting them is exact in integers, whatever the order.
+# A sprite is drawn in as many cells of a unit a side, and in each as many samples a side; counting these is exact.
+CELLS = 33
 SAMPLES = 6
 
 GRID = FactorGrid(
@@ -39,13 +41,13 @@ GRID = FactorGrid(
 class Sprites:
     """A labelled grid set (:class:`disentangle.data.base.GridSet`) of sprites.
 
-    A sprite moved by whole pixels is the same picture shifted, so each shape, scale and orientation is drawn once (at size
-    32, once for each half-pixel position), antialiased by 6×6 samples a pixel, and a picture is a window cut out of that.
-    The drawing takes a fraction of a second at the first use.
+    A sprite moved by whole pixels is the same picture shifted, so each shape, scale and orientation is drawn once (at
+    size 32, once for each half-pixel position), antialiased by 6×6 samples a unit, and a picture is a window cut out of
+    that. The drawing takes a fraction of a second at the first use.
 
     As in the published set the square looks the same after a quarter turn and the ellipse after half a turn, so that
-    orientations 10 (20) apart alias. Unlike there, the 40 orientations leave out 360°, which would repeat 0°: no two of the
-    hearts are the same.
+    orientations 10 (20) apart alias. Unlike there, the 40 orientations leave out 360°, which would repeat 0°: no two of
+    the hearts are the same.
 
     Args:
         size: 64 or 32.
@@ -86,38 +88,35 @@ class Sprites:
 
     @cached_property
     def _windows(self) -> Tensor:
-        """All windows on the drawings: ``(shape, scale, orientation, y phase, x phase, top, left, size, size)``, a view."""
+        """All windows on the drawings, ``(shape, scale, orientation, y phase, x phase, top, left, size, size)``."""
         pixel = 64 // self.size  # in units; x and y have this many phases between two pixels
         last = (POSITIONS - 1) // pixel
-        side = self.size + last
-        patch = 34 // pixel + 1
-        drawings = torch.zeros(*self.factor_sizes[:3], pixel, pixel, side, side, dtype=torch.uint8)
+        patch = (CELLS + pixel - 1) // pixel
+        samples = (SAMPLES * pixel) ** 2
+        counts = torch.stack([_count(2 * pi * step / ORIENTATIONS) for step in range(ORIENTATIONS)], dim=2)
+        drawings = torch.zeros(*self.factor_sizes[:3], pixel, pixel, *(self.size + last,) * 2, dtype=torch.uint8)
         for y_phase in range(pixel):
             for x_phase in range(pixel):
-                x, y = (_sample_positions(patch, pixel, FIRST_POSITION + phase) for phase in (x_phase, y_phase))
+                rest = patch * pixel - CELLS
+                cells = pad(counts, (x_phase, rest - x_phase, y_phase, rest - y_phase))
+                inside = cells.view(*cells.shape[:3], patch, pixel, patch, pixel).sum((-3, -1))
                 target = drawings[..., y_phase, x_phase, last : last + patch, last : last + patch]
-                for orientation in range(ORIENTATIONS):
-                    target[:, :, orientation] = _draw(2 * pi * orientation / ORIENTATIONS, x, y)
+                target.copy_((inside * 255 + samples // 2) // samples)
         return drawings.unfold(-2, self.size, 1).unfold(-2, self.size, 1)
 
 
-def _sample_positions(pixels: int, pixel: int, centre: float) -> Tensor:
-    """Where the samples of a row of pixels lie, from ``centre``: ``(pixels * SAMPLES,)``."""
-    return (torch.arange(pixels * SAMPLES) + 0.5) * (pixel / SAMPLES) - centre
-
-
-def _draw(angle: float, x: Tensor, y: Tensor) -> Tensor:
-    """Draw every shape in every scale, turned by ``angle``: ``(3, 6, h, w)`` uint8, of ``6 h`` and ``6 w`` positions."""
-    # float32 products and sums rounded one by one: the same bits on every machine
-    u = x * cos(angle) + y[:, None] * sin(angle)
-    v = y[:, None] * cos(angle) - x * sin(angle)
-    pictures = []
-    for inside in (_in_square, _in_ellipse, _in_heart):
-        for scale in SCALES:
-            samples = inside(u / (scale * RADIUS), v / (scale * RADIUS))
-            counts = samples.view(len(y) // SAMPLES, SAMPLES, len(x) // SAMPLES, SAMPLES).sum((1, 3))
-            pictures.append((counts * 255 + SAMPLES**2 // 2) // SAMPLES**2)
-    return torch.stack(pictures).view(3, len(SCALES), len(y) // SAMPLES, len(x) // SAMPLES).to(torch.uint8)
+def _count(angle: float) -> Tensor:
+    """Samples inside every shape in every scale, turned by ``angle``: ``(3, 6, CELLS, CELLS)``, of SAMPLES² a cell."""
+    # float32 products and sums, rounded one by one: the same bits whatever else is drawn
+    x = (torch.arange(CELLS * SAMPLES) + 0.5) / SAMPLES - CELLS / 2
+    y = x[:, None]
+    u, v = x * cos(angle) + y * sin(angle), y * cos(angle) - x * sin(angle)
+    counts = [
+        inside(u / (scale * RADIUS), v / (scale * RADIUS)).view(CELLS, SAMPLES, CELLS, SAMPLES).sum((1, 3))
+        for inside in (_in_square, _in_ellipse, _in_heart)
+        for scale in SCALES
+    ]
+    return torch.stack(counts).view(3, len(SCALES), CELLS, CELLS)
 
 
 # The shapes, of radius 1 about their centroid; v points down.

@@ -1,8 +1,8 @@
 """The training loop, one for every family.
 
 A step is a function of the weights, the optimisers' state and the step's number: pictures and noise follow from the
-seed (:mod:`disentangle.training.draws`). So a run that is killed and resumed goes through the same states as one that is
-not.
+seed (:mod:`disentangle.training.draws`). So a run that is killed and resumed goes through the same states as one that
+is not.
 """
 
 import logging
