@@ -122,9 +122,10 @@ class ToImage(nn.Conv2d):
             return super().forward(features)
         places = [(i, j) for i in range(rows) for j in range(columns)]
         kernels = torch.stack([F.pad(self.weight, (j, columns - 1 - j, i, rows - 1 - i)) for i, j in places])
-        blocks = F.conv2d(features, kernels.flatten(0, 1), stride=(rows, columns), padding=self.padding)
+        bias = None if self.bias is None else self.bias.repeat(len(places))
+        blocks = F.conv2d(features, kernels.flatten(0, 1), bias, stride=(rows, columns), padding=self.padding)
         blocks = blocks.unflatten(1, (rows, columns, self.out_channels))
-        return blocks.permute(0, 3, 4, 1, 5, 2).reshape(n, self.out_channels, h, w) + self.bias[:, None, None]
+        return blocks.permute(0, 3, 4, 1, 5, 2).reshape(n, self.out_channels, h, w)
 
 
 def block_projections(blocks: nn.ModuleList, prefix: str) -> tuple[Projection, ...]:
