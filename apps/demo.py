@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
         run = Run.open(args.out)
         if run.recipe != recipe:
             raise UserError(f"{args.out} holds another run than the demo's: name another folder with --out")
-        if run.step_or_zero < recipe.steps:
+        if (run.checkpoints() or [0])[-1] < recipe.steps:
             logger.info("1/3  training: goes on in %s", args.out)
             train.resume(args.out)
     run = Run.open(args.out)
