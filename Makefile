@@ -39,7 +39,7 @@ bench: $(STAMP)  ## measure speed, on as many threads as torch takes by itself
 	$(BIN)/python -m pytest benchmarks --benchmark-only --timeout=0 \
 		--benchmark-columns=min,median,iqr,rounds --benchmark-sort=name $(ARGS)
 
-install: $(STAMP)  ## make .venv and install into it (2 to 3 minutes, 5.5 GB)
+install: $(STAMP)  ## make .venv and install into it (some minutes, 6 GB)
 
 clean:  ## remove .venv, caches and build outputs; runs/ stays
 	rm -rf $(VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
@@ -47,7 +47,7 @@ clean:  ## remove .venv, caches and build outputs; runs/ stays
 
 $(STAMP): pyproject.toml $(if $(READY),,fresh-venv)
 	@rm -f $@
-	@echo "Installing into $(VENV): 2 to 3 minutes and 5.5 GB the first time."
+	@echo "Installing into $(VENV): some minutes and 6 GB the first time."
 	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'
 	@echo "$(CURDIR)" > $@
 

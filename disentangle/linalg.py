@@ -8,6 +8,7 @@ Song, Sebe, Wang, "Orthogonal SVD Covariance Conditioning and Latent Disentangle
 """
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -94,10 +95,11 @@ def polar(
 
     Args:
         g: matrices of any shape and batch shape; computed in float64 and cast back.
-        method: ``"svd"``; ``"gram"``, :math:`(G G^\top)^{-1/2} G` from an eigendecomposition on the smaller side, about
-            ten times as fast for a wide basis (it goes through a QR factorisation instead where a singular value is so
-            small that squaring it would cost digits); ``"auto"``, which is ``"gram"`` to drop and ``"svd"`` to fill.
-        null: what becomes of singular values at or below ``rtol`` times the largest, ``"drop"`` or ``"fill"``.
+        method: ``"svd"``; ``"gram"``, :math:`(G G^\top)^{-1/2} G` from an eigendecomposition on the smaller side,
+            several times as fast for a wide basis (where a singular value is so small that squaring it would cost
+            digits, it goes through a QR factorisation instead); ``"auto"``: ``"gram"`` where one side is at least twice
+            the other and ``null="drop"``, else ``"svd"``, since matrices near square are rarely conditioned well
+        enough. null: what becomes of singular values at or below ``rtol`` times the largest, ``"drop"`` or ``"fill"``.
         rtol: **relative** to the largest singular value of each matrix; by default ``4 sqrt(min(m, n))`` machine
             epsilons of the dtype of ``g``.
 
@@ -124,8 +126,10 @@ def polar(
         return g.clone()
     if g.shape[-2] > g.shape[-1]:
         return polar(g.mT, method, null, rtol=rtol).mT
-    decompose = _svd_factors if method == "svd" or null == "fill" else _gram_factors
-    with torch.no_grad(), torch.autocast(g.device.type, enabled=False):
+    wide = g.shape[-1] >= 2 * g.shape[-2]
+    gram = method == "gram" or (method == "auto" and null == "drop" and wide)
+    decompose = _gram_factors if gram else _svd_factors
+    with torch.no_grad(), _full_precision(g):
         factor, left, sigma = decompose(g.double(), null, rtol, g.dtype)
     if not (g.requires_grad and torch.is_grad_enabled()):
         return factor.to(g.dtype)
@@ -148,7 +152,7 @@ def _power(a: Tensor, method: str, eps: float, inverse: bool) -> Tensor:
         raise ValueError(f"eps, the ridge, must be finite and at least 0, got {eps}")
     if a.numel() == 0:
         return a.clone()
-    with torch.autocast(a.device.type, enabled=False):
+    with _full_precision(a):
         wide = a if a.dtype == torch.float64 else a.float()
         vectors, roots = _eigen(wide.detach(), eps, inverse, a.dtype)
         power: Tensor = _Power.apply(wide, vectors, roots, inverse)
@@ -159,16 +163,17 @@ def _power(a: Tensor, method: str, eps: float, inverse: bool) -> Tensor:
 def _eigen(a: Tensor, eps: float, inverse: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Eigenvectors of ``a`` and the roots of its eigenvalues plus ``eps``, after all checks; one wait each side."""
     tiny = torch.finfo(a.dtype).tiny
-    asymmetry = float(((a - a.mT).abs().amax((-2, -1)) / a.abs().amax((-2, -1)).clamp_min(tiny)).amax())
+    asymmetry = float(((a - a.mT).abs().amax((-2, -1)) / a.abs().amax((-2, -1)).clamp_min(tiny)).amax())  # NaN stays
     if not asymmetry <= ASYMMETRY[dtype]:
         if math.isnan(asymmetry):
             raise ValueError("a has NaN or infinite entries")
         raise ValueError(f"a must be symmetric, but a - aᵀ is {asymmetry:.1e} of its largest entry: use (a + a.mT) / 2")
-    values, vectors = torch.linalg.eigh((a + a.mT) / 2)
-    values = values + eps
-    least = float((values[..., 0] / values.abs().amax(-1).clamp_min(tiny)).amin())
-    # An inverse takes the matrix at its word; for the root, a float16 matrix may be negative by float16's rounding.
-    rounding = max(10, a.shape[-1]) * torch.finfo(dtype).eps
+    values, vectors = torch.linalg.eigh(a if asymmetry == 0 else a * 0.5 + a.mT * 0.5)
+    values = values + eps if eps else values
+    size = torch.maximum(values[..., -1], -values[..., 0]).clamp_min(tiny)
+    least = float((values[..., 0] / size).amin())
+    # Rounding a PSD matrix's entries makes eigenvalues negative by up to √n ε/2 of the largest, computing them by more.
+    rounding = math.sqrt(a.shape[-1]) * (torch.finfo(dtype).eps + 10 * torch.finfo(a.dtype).eps)
     if inverse and not least > 4 * torch.finfo(a.dtype).eps:
         raise ValueError(f"a is singular or negative: {_spectrum(least)}; give a ridge, eps > 0")
     if not inverse and not least >= -rounding:
@@ -182,22 +187,18 @@ def _spectrum(least: float) -> str:
     return f"its least eigenvalue, ridge included, is {least:.1e} times its largest in size"
 
 
-def _outer_sum(roots: Tensor) -> Tensor:
-    """``1 / (s_i + s_j)``, and 0 where both are zero to working precision."""
-    null = roots <= 2 * math.sqrt(torch.finfo(roots.dtype).eps)
-    inverse = 1 / (roots[..., :, None] + roots[..., None, :])
-    return inverse.masked_fill(null[..., :, None] & null[..., None, :], 0)
+def _halves_of_sums(roots: Tensor, inverse: bool) -> Tensor:
+    """``0.5 / (s_i + s_j)``; for the root, 0 where both are zero to working precision."""
+    halves = 0.5 / (roots[..., :, None] + roots[..., None, :])
+    if inverse:  # every root has been found positive
+        return halves
+    null = roots <= 2 * math.sqrt(torch.finfo(roots.dtype).eps) * roots[..., -1:]
+    return halves.masked_fill(null[..., :, None] & null[..., None, :], 0)
 
 
-def _normalised(roots: Tensor) -> tuple[Tensor, Tensor]:
-    """Roots over the largest of each matrix, so that their powers stay in range, and the largest, ``(..., 1, 1)``."""
-    largest = roots.amax(-1, keepdim=True)
-    largest = torch.where(largest > 0, largest, 1)
-    return roots / largest, largest[..., None]
-
-
-def _in_basis(vectors: Tensor, a: Tensor) -> Tensor:
-    return vectors.mT @ ((a + a.mT) / 2) @ vectors
+def _full_precision(a: Tensor) -> AbstractContextManager[object]:
+    device = a.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 class _Power(torch.autograd.Function):
@@ -235,32 +236,29 @@ class _Derivative(torch.autograd.Function):
 
 def _derivative(direction: Tensor, vectors: Tensor, roots: Tensor, inverse: bool) -> Tensor:
     """Daleckii and Krein's formula, with divided differences written without a difference."""
-    with torch.autocast(direction.device.type, enabled=False):
-        roots, largest = _normalised(roots)
-        inner = _in_basis(vectors, direction / largest) * _outer_sum(roots)
-        if inverse:
-            inner = -inner / roots[..., :, None] / roots[..., None, :] / largest / largest
-        return vectors @ inner @ vectors.mT
+    with _full_precision(vectors):
+        inner = vectors.mT @ (direction + direction.mT) @ vectors * _halves_of_sums(roots, inverse)
+        outer = vectors / roots[..., None, :] if inverse else vectors
+        return outer @ (-inner if inverse else inner) @ outer.mT
 
 
 def _second_derivative(g: Tensor, h: Tensor, vectors: Tensor, roots: Tensor, inverse: bool) -> Tensor:
-    r"""The second derivative along g and h: :math:`\sum_k f[\lambda_i, \lambda_k, \lambda_j] (g_{ik} h_{kj} + h_{ik}
-    g_{kj})`.
+    r"""The second derivative along g and h, :math:`\sum_k f[\lambda_i, \lambda_k, \lambda_j] (g_{ik} h_{kj} + …)`.
 
     With :math:`m_{ij} = 1/(s_i + s_j)`, the second divided differences are :math:`-m_{ik} m_{kj} m_{ij}` for the root
     and :math:`(s_i + s_k + s_j) m_{ik} m_{kj} m_{ij} / (s_i s_k s_j)` for its inverse: they factorise into matrix
     products.
     """
-    with torch.autocast(g.device.type, enabled=False):
-        roots, largest = _normalised(roots)
-        m = _outer_sum(roots)
-        g, h = m * _in_basis(vectors, g / largest), m * _in_basis(vectors, h / largest)
-        inner = -m * (g @ h + h @ g) / largest
-        if inverse:
-            column = roots[..., None, :]
-            inner = ((g / column) @ h + (h / column) @ g) / largest - inner
-            inner = inner / roots[..., :, None] / column / largest / largest
-        return vectors @ inner @ vectors.mT
+    with _full_precision(vectors):
+        halves = _halves_of_sums(roots, inverse)
+        g = vectors.mT @ (g + g.mT) @ vectors * halves
+        h = vectors.mT @ (h + h.mT) @ vectors * halves
+        inner = 2 * halves * (g @ h + h @ g)
+        if not inverse:
+            return -vectors @ inner @ vectors.mT
+        columns = roots[..., None, :]
+        outer = vectors / columns
+        return outer @ (inner + (g / columns) @ h + (h / columns) @ g) @ outer.mT
 
 
 def _svd_factors(g: Tensor, null: str, rtol: float, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -320,7 +318,7 @@ class _Polar(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         factor, left, sigma = ctx.saved_tensors
-        with torch.autocast(factor.device.type, enabled=False):
+        with _full_precision(factor):
             kept = sigma > 0
             left = left * kept[..., None, :]
             right = left.mT @ factor

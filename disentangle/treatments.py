@@ -24,13 +24,15 @@ from disentangle.linalg import Null, polar
 TREATMENTS = {"ol": "orthogonal loss", "nog": "nearest orthogonal gradient", "olr": "optimal learning rate"}
 
 
-def nearest_orthogonal_gradient(gradient: Tensor, null: Null = "drop") -> Tensor:
+def nearest_orthogonal_gradient(gradient: Tensor, null: Null = "drop", *, rtol: float | None = None) -> Tensor:
     r"""The orthogonal matrix nearest to a gradient, :math:`U V^\top` of :math:`G = U S V^\top` (NOG).
 
     Args:
         gradient: of a weight, at least two dimensions.
         null: what becomes of directions that the gradient does not have: ``"drop"`` leaves them out, ``"fill"`` raises
             them to 1 along arbitrary ones, as published. See :func:`disentangle.linalg.polar`.
+        rtol: singular values at or below this fraction of the largest count as none; by default the rounding level of
+            the gradient's dtype. A float32 gradient that was computed under bfloat16 autocast is rounded to about 5e-3.
 
     Returns:
         Shape, dtype and device of ``gradient``.
@@ -38,7 +40,7 @@ def nearest_orthogonal_gradient(gradient: Tensor, null: Null = "drop") -> Tensor
     Raises:
         ValueError: fewer than two dimensions, not finite, or an unknown ``null``.
     """
-    return polar(_as_matrix("gradient", gradient), null=null).reshape(gradient.shape)
+    return polar(_as_matrix("gradient", gradient), null=null, rtol=rtol).reshape(gradient.shape)
 
 
 def optimal_learning_rate(weight: Tensor, gradient: Tensor) -> Tensor:
@@ -110,11 +112,14 @@ class TreatmentConfig:
             rate), each at most once; none is possible.
         ol_weight: weight of the orthogonal loss, which is averaged over the layers.
         null: what NOG does with directions the gradient does not have: ``drop`` them or ``fill`` them as published.
+        rtol: the singular values, relative to the largest, at which that begins; ``None`` for rounding level. See
+            :func:`nearest_orthogonal_gradient`.
     """
 
     names: tuple[str, ...] = ("nog",)
     ol_weight: float = 100.0
     null: Null = "drop"
+    rtol: float | None = None
 
 
 class Treatment:
@@ -208,7 +213,7 @@ class Treatment:
         with torch.no_grad():
             errors = {name: _gram_error(weight.flatten(1)) for name, weight in self.parameters.items()}
             found = {f"orthogonality/{name}": float(e.norm()) / math.sqrt(len(e)) for name, e in errors.items()}
-        found |= {f"gradient_rank/{name}": round(float(rank), 3) for name, rank in self._ranks.items()}
+        found |= {f"gradient_rank/{name}": float(round(float(rank))) for name, rank in self._ranks.items()}
         found |= {f"rate/{name}": rate for name, rate in self._rates.items()}
         if self._used:
             found["olr_used"] = sum(self._used.values()) / len(self._used)
@@ -217,7 +222,7 @@ class Treatment:
     def _replace_gradients(self, gradients: Mapping[str, Tensor]) -> None:
         for name, gradient in gradients.items():
             try:
-                replaced = nearest_orthogonal_gradient(gradient, self.config.null)
+                replaced = nearest_orthogonal_gradient(gradient, self.config.null, rtol=self.config.rtol)
             except ValueError as error:
                 raise UserError(f"the gradient of {name!r} cannot be made orthogonal: {error}") from error
             gradient.copy_(replaced)
@@ -236,7 +241,7 @@ class Treatment:
     def _set_rates(self, groups: Mapping[str, dict[str, Any]], gradients: Mapping[str, Tensor]) -> None:
         rates = [optimal_learning_rate(self.parameters[name], gradients[name]) for name in groups]
         self._rates = dict(zip(groups, torch.stack(rates).tolist()))
-        self._used = {name: 0 < self._rates[name] < group["lr"] for name, group in groups.items()}
+        self._used = {name: 0 < self._rates[name] < float(group["lr"]) for name, group in groups.items()}
         for name, used in self._used.items():
             if used:
                 groups[name]["lr"] = self._rates[name]
@@ -260,7 +265,7 @@ def bind(config: TreatmentConfig, model: nn.Module, names: Iterable[str]) -> Tre
     bound: dict[str, nn.Parameter] = {}
     for name in names:
         if name not in known:
-            raise unknown_name("parameter", name, known)
+            raise unknown_name("parameter", name, [n for n, parameter in known.items() if parameter.ndim >= 2])
         if name in bound:
             raise UserError(f"parameter {name!r} is to be treated twice: name it once")
         bound[name] = known[name]
@@ -276,4 +281,6 @@ def _check(config: TreatmentConfig) -> None:
     if not (math.isfinite(config.ol_weight) and config.ol_weight >= 0):
         raise UserError(f"ol_weight must be finite and at least 0, got {config.ol_weight}")
     if config.null not in ("drop", "fill"):
-        raise unknown_name("treatment of null directions", config.null, ("drop", "fill"))
+        raise unknown_name("null", config.null, ("drop", "fill"))
+    if config.rtol is not None and not 0 <= config.rtol < 1:
+        raise UserError(f"rtol must lie in [0, 1), got {config.rtol}")

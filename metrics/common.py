@@ -1,7 +1,7 @@
 """What the metrics share: the shape of a result, and the checks of what is handed in."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,12 +34,6 @@ class Result:
         """The score and every part, as numbers, strings, lists and dicts that JSON can hold."""
         parts = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
         return {"score": self.score, **parts}
-
-
-class Scorer(Protocol):
-    """A metric of codes and factors, with its settings filled in."""
-
-    def __call__(self, codes: Floats, factors: Integers, /) -> Result: ...
 
 
 def _plain(value: Any) -> Any:

@@ -39,12 +39,13 @@ def gradient_boosting() -> Learner:
 
 
 def random_forest() -> Learner:
-    """Ten bagged trees that see every code at every split, with leaves of at least 20 samples. Seconds.
+    """Ten bagged trees that see every code at every split, with leaves of at least 10 samples. Seconds.
 
     scikit-learn's default forest tries a random few of the codes at a split and so credits codes that know nothing (D
-    of perfect codes 0.6); fully grown trees credit noise with the memory of single samples.
+    of perfect codes 0.6). Leaves of 10 came closest to the published learner: at 2,000 samples of sprites' factors and
+    10 codes, D of perfect, noisy, mixed and rotated codes is 1.00, 0.71, 0.15, 0.14 against 1.00, 0.67, 0.17, 0.16.
     """
-    return RandomForestClassifier(10, max_features=None, min_samples_leaf=20, random_state=0)  # type: ignore[no-any-return]
+    return RandomForestClassifier(10, max_features=None, min_samples_leaf=10, random_state=0)  # type: ignore[no-any-return]
 
 
 LEARNERS: dict[str, Callable[[], Learner]] = {"gradient_boosting": gradient_boosting, "random_forest": random_forest}
@@ -61,8 +62,8 @@ class DCI(Result):
         informativeness_train: the same on the training codes; what lies above ``informativeness`` was learnt by
             heart.
         accuracy: ``(k,)``, each factor's accuracy on the test codes; 1 for a constant factor, which does not count.
-        importance: ``(d, k)``, how much each code mattered to the prediction of each factor; a factor's column sums to 1,
-            or to 0 where no code mattered.
+        importance: ``(d, k)``, how much each code mattered to the prediction of each factor; a column sums to 1, or
+            to 0 where no code mattered.
         samples: number of training and of test samples.
     """
 

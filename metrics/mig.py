@@ -91,7 +91,8 @@ def label(factors: Integers) -> tuple[list[Integers], list[int]]:
 def _bin(code: Floats, bins: int) -> Integers:
     """The bin ``0 … bins - 1`` of every value, by the published edges: ``histogram`` in the code's own precision."""
     try:
-        edges = np.histogram_bin_edges(code, bins)[1:-1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            edges = np.histogram_bin_edges(code, bins)[1:-1]
     except ValueError:  # the range is a few roundings wide, or overflows: few values, or rescaled ones
         values, index = np.unique(code, return_inverse=True)
         if len(values) <= bins:

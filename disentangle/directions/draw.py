@@ -108,10 +108,7 @@ def loop(
     # A quarter of the swing has all of its positions: the way back and the other side are the same pictures again.
     quarter = FRAMES // 4
     positions = [REACH * math.sin(math.pi / 2 * i / quarter) for i in range(-quarter, quarter + 1)]
-    tracks = [
-        traverse(generator, directions, k, latents, positions).unflatten(0, (len(latents), -1))  # type: ignore[no-untyped-call]
-        for k in order
-    ]
+    tracks = [traverse(generator, directions, k, latents, positions).unflatten(0, (len(latents), -1)) for k in order]
     pictures = torch.stack(tracks, dim=1)  # (latents, directions, positions, c, h, w)
     scale = scale_for(pictures.shape[-1])
     swing = [*range(quarter, 2 * quarter), *range(2 * quarter, 0, -1), *range(quarter)]
@@ -156,7 +153,7 @@ def _caption(pen: ImageDraw.ImageDraw, left: int, middle: int, directions: Direc
     lines += [f"activity {active:.2g}"] if not math.isnan(active) else []
     lines += ["repeated"] if bool(directions.repeated[k]) else []
     top = middle - 9 * len(lines)
-    label = _fitting(directions.labels[k], CAPTION - left, 16)
+    label = _fitting(directions.labels[k], CAPTION - left - 6, 16)
     pen.text((left, top), label, font=_font(16), fill=INK, anchor="lm")
     for i, line in enumerate(lines):
         pen.text((left, top + 20 + 17 * i), line, font=_font(13), fill=FAINT, anchor="lm")

@@ -11,7 +11,7 @@ from disentangle.training.draws import Draws
 
 
 def diff_augment(images: Tensor, draws: Draws, name: str, probability: float = 0.6) -> Tensor:
-    """Change colours, shift by up to an eighth of the size and cut out a square of half the size, each picture its own way.
+    """Change colours, shift by up to an eighth and cut out a square of half the size, each picture its own way.
 
     Each of the three is applied to a picture with ``probability``, independently.
 

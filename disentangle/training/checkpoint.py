@@ -79,7 +79,7 @@ def restore(run: Run, networks: Mapping[str, nn.Module], optimizers: Mapping[str
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{folder} is incomplete, damaged or of another kind: {reason}; remove it to go on from an earlier checkpoint"
+            f"{folder} is incomplete, damaged or of another kind: {reason}; "
+            "remove it to go on from an earlier checkpoint"
         ) from None
     return int(state["step"])
-

@@ -1,4 +1,4 @@
-"""Randomness as a function of the seed, the step and a name: nothing to save, nothing to restore, the same in any split."""
+"""Randomness as a function of seed, step and name: nothing to save or restore, and the same however it is split."""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ def seeded(*key: object) -> torch.Generator:
 class Draws:
     """All random numbers of one training step.
 
-    Every draw is made for the whole batch on the CPU and cut to this process's share, so that any number of processes, on
-    any device, see the same numbers as one. Two draws of one step need different names.
+    Every draw is made for the whole batch on the CPU and cut to this process's share, so that any number of processes,
+    on any device, see the same numbers as one. Two draws of one step need different names.
 
     Attributes:
         seed: the run's seed.
@@ -65,7 +65,7 @@ class Order:
         self._permutation = torch.empty(0, dtype=torch.int64)
 
     def batch(self, step: int, size: int) -> Tensor:
-        """Positions ``(size,)`` of the pictures of step ``step`` (from 1); a batch may end one epoch and begin the next."""
+        """Positions ``(size,)`` of the pictures of ``step`` (from 1); a batch may end one epoch and begin the next."""
         first = (step - 1) * size
         parts = []
         while size > 0:

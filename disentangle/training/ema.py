@@ -24,7 +24,7 @@ class EMA:
         that the initial weights are soon forgotten."""
         decay = 0.5 ** (1 / self.half_life) if self.half_life > 0 else 0.0
         decay = min(decay, step / (step + 10))
-        mine, theirs = list(self.model.parameters()), [p.detach() for p in source.parameters()]
+        mine, theirs = ([p.detach() for p in model.parameters()] for model in (self.model, source))
         torch._foreach_lerp_(mine, theirs, 1 - decay)
         for buffer, other in zip(self.model.buffers(), source.buffers(), strict=True):
             buffer.copy_(other)

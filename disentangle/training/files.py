@@ -12,7 +12,7 @@ from disentangle.errors import UserError
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write (no space, no right) into a :class:`UserError` that names ``path``."""
+    """Turn the system's refusal to write (no space, no right) into a :class:`UserError` that names ``path``."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,8 @@
 """The training loop, one for every family.
 
-A step is a function of the weights, the optimisers' state and the step's number: pictures and noise follow from the seed
-(:mod:`disentangle.training.draws`). So a run that is killed and resumed goes through the same states as one that is not.
+A step is a function of the weights, the optimisers' state and the step's number: pictures and noise follow from the
+seed (:mod:`disentangle.training.draws`). So a run that is killed and resumed goes through the same states as one that
+is not.
 """
 
 import logging
@@ -102,15 +103,19 @@ class Trainer:
         recipe, device = self.recipe, accelerator.device
         recipe.check()
         if recipe.batch % accelerator.num_processes:
-            raise UserError(f"a batch of {recipe.batch} cannot be shared evenly by {accelerator.num_processes} processes")
+            raise UserError(
+                f"a batch of {recipe.batch} cannot be shared evenly by {accelerator.num_processes} processes"
+            )
         self.dtype = torch.float64 if recipe.precision == "float64" else torch.float32
         self.autocast = autocast_dtype(recipe.precision, device)
         channels_last = recipe.channels_last != "no"
         self.networks = build_networks(recipe, data.channels)
         for network in self.networks.values():
-            network.to(device=device, dtype=self.dtype).train()
+            network.to(device=device).train()
+            if self.dtype == torch.float64:
+                network.double()
             if channels_last:
-                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                network.to(memory_format=torch.channels_last)
         self.ema = EMA(self.networks["generator"], recipe.ema_pictures / recipe.batch)
         self.phases = self._phases()
         self.pictures = TrainingPictures(data, recipe.data, recipe.seed, channels_last)
@@ -121,12 +126,12 @@ class Trainer:
         treatment = bind(self.recipe.treatment, generator, [p.parameter for p in generator.projections()])
         loss = self.recipe.loss
         if isinstance(loss, VAELoss):
-            return [self._phase("vae", VAEObjective(generator, loss), treatment)]  # type: ignore[arg-type]
+            return [self._phase("vae", VAEObjective(generator, loss), treatment)]
         discriminator: Discriminator = self.networks["discriminator"]  # type: ignore[assignment]
         untreated = Treatment(TreatmentConfig(names=()), {})
         return [
-            self._phase("discriminator", DiscriminatorObjective(discriminator, generator, loss), untreated),  # type: ignore[arg-type]
-            self._phase("generator", GeneratorObjective(generator, discriminator, loss), treatment),  # type: ignore[arg-type]
+            self._phase("discriminator", DiscriminatorObjective(discriminator, generator, loss), untreated),
+            self._phase("generator", GeneratorObjective(generator, discriminator, loss), treatment),
         ]
 
     def _phase(self, name: str, objective: nn.Module, treatment: Treatment) -> Phase:
@@ -196,7 +201,7 @@ class Trainer:
         if recipe.data.flip:
             images = torch.where(draws.uniform("flip", 1, 1, 1) < 0.5, images.flip(3), images)
         rate = recipe.optimizer.rate * rate_factor(step, recipe.steps, recipe.optimizer.decay)
-        losses = {}
+        losses: dict[str, Tensor] = {}
         for phase in self.phases:
             for group in phase.optimizer.param_groups:
                 group["lr"] = rate

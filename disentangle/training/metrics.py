@@ -32,7 +32,7 @@ class MetricsLog:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
                 raise UserError("--tensorboard needs the extra: pip install 'disentangle-svd[tensorboard]'") from None
-            self.tensorboard = SummaryWriter(str(run.path / "tensorboard"), purge_step=start + 1)  # type: ignore[no-untyped-call]
+            self.tensorboard = SummaryWriter(str(run.path / "tensorboard"), purge_step=start + 1)
 
     def write(self, step: int, row: Mapping[str, float]) -> None:
         """Append the scalars of ``step``; on disk when this returns."""

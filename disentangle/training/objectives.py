@@ -48,8 +48,8 @@ ADVERSARIAL = {
         lambda fake: (fake - 1).square().mean(),
     ),
 }
-"""Hinge: Lim and Ye 2017, arXiv 1705.02894. Non-saturating: Goodfellow et al. 2014, arXiv 1406.2661. Least squares: Mao et
-al. 2017, arXiv 1611.04076."""
+"""Hinge: Lim and Ye 2017, arXiv 1705.02894. Non-saturating: Goodfellow et al. 2014, arXiv 1406.2661. Least squares:
+Mao et al. 2017, arXiv 1611.04076."""
 
 
 def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
@@ -118,8 +118,9 @@ class GeneratorObjective(nn.Module):
 
 
 class VAEObjective(nn.Module):
-    r"""The β-VAE's bound: :math:`-E_q \log p(x|z) + \beta\, KL(q(z|x) \,\|\, N(0, I))`, summed over pixels, averaged over
-    pictures.
+    r"""The β-VAE's bound: :math:`-E_q \log p(x|z) + \beta\, KL(q(z|x) \,\|\, N(0, I))`.
+
+    The logarithm is summed over pixels; both terms are averaged over pictures.
 
     The weight β rises linearly from 0 over the first ``warmup`` steps. The likelihood is Bernoulli over intensities in
     [0, 1] or Gaussian of unit variance over values in [-1, 1].
@@ -131,7 +132,7 @@ class VAEObjective(nn.Module):
         self.loss = loss
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses by name: ``loss`` is what is minimised, ``reconstruction`` and ``kl`` (in nats a picture) its parts."""
+        """Losses by name: ``loss`` is what is minimised, ``reconstruction`` and ``kl`` its parts, in nats a picture."""
         mean, log_variance = (t.to(batch.images.dtype) for t in self.model.posterior_of(batch.images))
         noise = batch.draws.normal("posterior", self.model.latent_size)
         logits = self.model.logits(mean + noise * torch.exp(0.5 * log_variance)).to(batch.images.dtype)
@@ -147,7 +148,7 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def reconstruction_loss(logits: Tensor, images: Tensor, likelihood: str) -> Tensor:
-    """Negative log-likelihood of ``images`` (in [-1, 1]), summed over pixels, averaged over pictures, constants left out.
+    """Negative log-likelihood, summed over pixels and averaged over pictures, constants left out.
 
     Args:
         logits: ``(n, c, h, w)``; the picture is ``tanh(logits / 2)``.

@@ -44,7 +44,5 @@ class TrainingPictures:
 
     def batch(self, positions: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
         """Pictures ``(n, c, size, size)`` in [-1, 1] at ``positions`` ``(n,)`` of this training set."""
-        pictures = (
-            self._memory[positions] if self._memory is not None else self.source.images(self.indices[positions])
-        )
+        pictures = self._memory[positions] if self._memory is not None else self.source.images(self.indices[positions])
         return pictures.to(device).to(dtype).div_(127.5).sub_(1).contiguous(memory_format=self.format)

@@ -55,9 +55,8 @@ class ProgressLine:
         elif now - self.spoke >= LOG_SECONDS or step == self.steps:
             self.spoke = now
             left = (self.steps - step) / max(speed, 1e-9)
-            logger.info(
-                "step %d/%d  %.1f steps/s  %d:%02d left  %s", step, self.steps, speed, left // 60, left % 60, self.losses
-            )
+            clock = f"{left // 60:.0f}:{left % 60:02.0f}"
+            logger.info("step %d/%d  %.1f steps/s  %s left  %s", step, self.steps, speed, clock, self.losses)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

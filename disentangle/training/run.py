@@ -3,7 +3,7 @@
 ::
 
     config.json                the recipe, complete, and the versions that made it
-    checkpoints/00001000/      after step 1000: a folder a network (safetensors, config.json), trainer.safetensors, trainer.json
+    checkpoints/00001000/      after step 1000: a folder a network, trainer.safetensors, trainer.json
     metrics.jsonl              a row of scalars every few steps
     samples/00001000.png       pictures of the same latents, step after step
     directions/, report.json, report.html    written by discovery and evaluation
@@ -34,7 +34,7 @@ NETWORKS = {"EigenGAN": EigenGAN, "Discriminator": Discriminator, "BetaVAE": Bet
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder. Made by :meth:`draft` and :meth:`create`, found by :meth:`open` and :meth:`list`.
+    """A run folder. Made by :meth:`draft` and :meth:`create`, found by :meth:`open` and :meth:`find`.
 
     Attributes:
         path: the folder.
@@ -98,7 +98,7 @@ class Run:
         return Run(path, config)
 
     @staticmethod
-    def list(root: Path | str) -> "list[Run]":
+    def find(root: Path | str) -> "list[Run]":
         """All runs in ``root`` that have a checkpoint, by name; other folders are passed over."""
         runs = []
         for config in sorted(Path(root).glob("*/config.json")):
@@ -134,7 +134,7 @@ class Run:
         """Folder of the checkpoint after ``step``, whether it exists or not."""
         return self.path / "checkpoints" / f"{step:08d}"
 
-    def checkpoints(self) -> "list[int]":
+    def checkpoints(self) -> list[int]:
         """Steps that have a complete checkpoint, rising."""
         folders = (self.path / "checkpoints").glob("[0-9]*")
         return sorted(int(folder.name) for folder in folders if folder.name.isdigit() and folder.is_dir())
@@ -153,7 +153,7 @@ class Run:
             )
         return steps[-1]
 
-    def metrics(self) -> "list[dict[str, float]]":
+    def metrics(self) -> list[dict[str, float]]:
         """Rows of ``metrics.jsonl``, rising in step; an unfinished last row is left out."""
         if not self.metrics_path.exists():
             return []

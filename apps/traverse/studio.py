@@ -1,0 +1,205 @@
+"""What the app shows: runs, their directions, and pictures of moved latents. Knows nothing of web pages."""
+
+import functools
+import hashlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from disentangle.apps.discover import find
+from disentangle.directions import Directions, combine, move
+from disentangle.errors import UserError
+from disentangle.generator import Generator
+from disentangle.pictures import to_uint8
+from disentangle.training.run import Run
+
+POSITIONS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+KEPT = 4
+STILL = 0.01
+SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a page shows: a run, a method, and exactly which weights and directions they were when it was opened."""
+
+    run: str
+    method: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A run opened for traversal. Shared between pages and never changed.
+
+    Attributes:
+        key: its name.
+        run: the run.
+        step: of the checkpoint.
+        generator: its generator.
+        directions: what can be moved along.
+        order: the direction of each slider: the most active first.
+        note: one line about where the directions come from; ``""`` if they are the stored ones.
+    """
+
+    key: Key
+    run: Run
+    step: int
+    generator: Generator
+    directions: Directions
+    order: tuple[int, ...]
+    note: str
+
+    @property
+    def labels(self) -> list[str]:
+        """Captions of the sliders, in their order."""
+        return [self.directions.labels[k] for k in self.order]
+
+    @property
+    def active(self) -> int:
+        """How many of the first sliders visibly change the picture: by at least a hundredth of what the first does."""
+        activity = self.directions.activity[list(self.order)]
+        return len(activity) - int((activity < STILL * activity[0]).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """uint8 pictures ``(c, h, w)``: where the latent starts and where it was moved to; ``(7, c, h, w)`` in between."""
+
+    original: Tensor
+    moved: Tensor
+    strip: Tensor
+
+
+class Studio:
+    """The runs of a folder, or one run. What was opened last stays in memory.
+
+    Args:
+        path: a folder of runs, or a run.
+
+    Raises:
+        UserError: where there is no run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._views: OrderedDict[Key, View] = OrderedDict()
+        self._opening = threading.Lock()
+        self._generator = functools.lru_cache(maxsize=KEPT)(_load)
+        self._found = functools.lru_cache(maxsize=4 * KEPT)(self._find)
+        if not self.names():
+            raise UserError(f"no trained run in {path}: `disentangle train RECIPE` makes one")
+
+    def names(self) -> list[str]:
+        """Names of the runs, as of now."""
+        if self._is_run():
+            run = Run.open(self.path)
+            return [run.name] if run.step >= 0 else []
+        if not self.path.is_dir():
+            raise UserError(f"no folder {self.path}: give a run, or a folder of runs")
+        return [run.name for run in Run.find(self.path)]
+
+    def open(self, name: str, method: str) -> View:
+        """Open a run as it is on disk now.
+
+        Raises:
+            UserError: where there is no such run, it is incomplete, or the method finds nothing in it.
+        """
+        if name not in self.names():
+            raise UserError(f"there is no run {name!r} in {self.path} any more: reload the page")
+        run = Run.open(self.path if self._is_run() else self.path / name)
+        with self._opening:
+            weights = run.weights_hash()
+            generator = self._generator(run.path, weights)
+            directions, note = _stored(run, method, weights)
+            if directions is None:
+                directions = self._found(run.path, weights, method)
+            order = directions.most_active()
+            fingerprint = hashlib.sha256(directions.vectors.numpy().tobytes() + weights.encode()).hexdigest()
+            view = View(Key(name, method, fingerprint), run, run.step, generator, directions, tuple(order), note)
+            self._views[view.key] = view
+            while len(self._views) > KEPT:
+                self._views.popitem(last=False)
+        return view
+
+    def get(self, key: Key) -> View:
+        """The run that a page has opened before.
+
+        Raises:
+            UserError: where it has changed on disk since, and what was then is no longer in memory.
+        """
+        view = self._views.get(key)
+        if view is not None:
+            return view
+        view = self.open(key.run, key.method)
+        if view.key != key:
+            raise UserError(f"the run {key.run} has changed since the page was loaded: reload it")
+        return view
+
+    def _find(self, path: Path, weights: str, method: str) -> Directions:
+        return find(Run.open(path), self._generator(path, weights), method, samples=SAMPLES)
+
+    def _is_run(self) -> bool:
+        return (self.path / "config.json").exists()
+
+
+@torch.no_grad()
+def render(view: View, seed: int, truncation: float, amounts: Sequence[float], last: int | None) -> Pictures:
+    """Make everything that a page shows after a change, in one pass through the generator.
+
+    Args:
+        view: the run.
+        seed: which latent to start from.
+        truncation: what the latent is multiplied with, 0 (the mean) to 1 or more.
+        amounts: positions of the sliders in sigma, in their order; those left out are at zero.
+        last: the slider whose strip is wanted.
+    """
+    start = truncation * view.generator.sample_latents(1, torch.Generator().manual_seed(seed))
+    steps = torch.zeros(len(view.order))
+    steps[: len(amounts)] = torch.as_tensor(list(amounts)[: len(view.order)])
+    along = torch.zeros(len(view.order))
+    along[list(view.order)] = steps
+    rows = [start, combine(start, view.directions, along)]
+    if last is not None:
+        k = view.order[last]
+        along[k] = 0.0
+        rows.append(move(combine(start, view.directions, along), view.directions, k, POSITIONS)[0])
+    images = to_uint8(view.generator.synthesize(torch.cat(rows)))
+    return Pictures(images[0], images[1], images[2:])
+
+
+def scores(run: Run) -> list[dict[str, Any]]:
+    """The scores of the run's report; empty if there is no report that can be read."""
+    try:
+        report = json.loads((run.path / "report.json").read_text())
+        found = [score for score in report["scores"] if isinstance(score["value"], int | float)]
+        return [score for score in found if isinstance(score["name"], str)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _load(path: Path, weights: str) -> Generator:
+    """The generator of the run at ``path``; ``weights`` makes the cache notice that they have changed."""
+    return cast(Generator, Run.open(path).load_generator())
+
+
+def _stored(run: Run, method: str, weights: str) -> tuple[Directions | None, str]:
+    """The run's direction file where it fits the weights, and a line about what is the matter where it does not."""
+    folder = run.path / "directions" / method
+    mend = f"`disentangle discover {run.path} --method {method}` keeps them"
+    if not (folder / "directions.json").exists():
+        return None, f"These directions were found just now; {mend}."
+    try:
+        directions = Directions.load(folder)
+    except UserError:
+        return None, f"The stored directions could not be read, so they were found again; {mend}."
+    if directions.weights != weights:
+        return None, f"The stored directions belong to other weights, so they were found again; {mend}."
+    return directions, ""

@@ -1,0 +1,187 @@
+"""Discovery finds what the weights say: closed forms, invariances, and the baselines."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from disentangle.directions import METHODS, Directions, discover, spectral_gaps
+from disentangle.errors import UserError
+from tests.fakes import DenseGenerator, LinearGenerator
+
+
+def matrix_with(singular_values: list[float], features: int, seed: int) -> tuple[Tensor, Tensor]:
+    """A matrix ``(features, k)`` with these singular values, and its right singular vectors as rows."""
+    draw = torch.Generator().manual_seed(seed)
+    k = len(singular_values)
+    left = torch.linalg.qr(torch.randn(features, k, generator=draw, dtype=torch.float64)).Q
+    right = torch.linalg.qr(torch.randn(k, k, generator=draw, dtype=torch.float64)).Q
+    return left @ torch.diag(torch.tensor(singular_values, dtype=torch.float64)) @ right.mT, right.mT
+
+
+def dense(first: list[float], second: list[float], features: int = 9) -> tuple[DenseGenerator, Tensor, Tensor]:
+    a, va = matrix_with(first, features, 1)
+    b, vb = matrix_with(second, features, 2)
+    return DenseGenerator(a.float(), b.float()), va, vb
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_laws_of_every_method(method: str) -> None:
+    generator = LinearGenerator()
+    found = discover(generator, method, seed=3, weights="abc")
+    assert found.vectors.shape == (6, 6)
+    assert found.vectors.dtype == torch.float32
+    assert (found.spectrum[1:] <= found.spectrum[:-1]).all()
+    torch.testing.assert_close(found.vectors @ found.vectors.mT, torch.eye(6), atol=1e-6, rtol=0)
+    assert found.sigma.tolist() == [1.0] * 6
+    assert (found.discoverer, found.seed, found.weights, found.space) == (method, 3, "abc", "latents")
+    assert sorted(found.layers) == ["layer 1"] * 3 + ["layer 2"] * 3
+    largest = found.vectors.abs().argmax(1, keepdim=True)
+    assert (found.vectors.gather(1, largest) > 0).all()
+    for vector, layer, response in zip(found.vectors, found.layers, found.spectrum):
+        projection = {p.name: p for p in generator.projections()}[layer]
+        seen = vector[projection.latents]
+        assert seen.norm().item() == pytest.approx(1.0, abs=1e-6), "no direction leaves its layer's latents"
+        assert (projection.matrix() @ seen).norm().item() == pytest.approx(response.item(), rel=1e-5)
+
+
+def test_subspace_is_the_latents_sorted_by_scale_over_all_layers() -> None:
+    generator = LinearGenerator()  # scales 9, 6, 3 and 8.5, 5.5, 2.5; orthonormal bases
+    found = discover(generator, "subspace")
+    assert found.vectors.argmax(1).tolist() == [0, 3, 1, 4, 2, 5]
+    assert found.vectors.sum().item() == 6.0
+    torch.testing.assert_close(found.spectrum, torch.tensor([9.0, 8.5, 6.0, 5.5, 3.0, 2.5]), rtol=1e-5, atol=0)
+    assert found.labels == tuple(f"layer {i} · #{j}" for j in (1, 2, 3) for i in (1, 2))
+
+
+def test_subspace_importance_is_the_length_of_the_scaled_basis_vector() -> None:
+    generator = LinearGenerator(layers=1)
+    with torch.no_grad():
+        generator.subspaces[0].basis[2] *= 10.0  # no longer of unit length
+        generator.subspaces[0].scale[1] *= -1.0
+    found = discover(generator, "subspace")
+    torch.testing.assert_close(found.spectrum, torch.tensor([30.0, 9.0, 6.0]), rtol=1e-5, atol=0)
+    assert found.vectors.argmax(1).tolist() == [2, 0, 1]
+
+
+def test_weights_are_the_singular_vectors_of_each_layer() -> None:
+    generator, va, vb = dense([5.0, 3.0, 1.0], [4.0, 2.0, 0.5])
+    found = discover(generator, "weights")
+    torch.testing.assert_close(found.spectrum, torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0, 0.5]), rtol=1e-5, atol=0)
+    expected = torch.stack([va[0], vb[0], va[1], vb[1], va[2], vb[2]]).float()
+    cosines = (found.vectors * expected).sum(1).abs()
+    torch.testing.assert_close(cosines, torch.ones(6), atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.gaps, torch.tensor([0.4, 0.5, 0.4, 0.375, 0.4, 0.375]), rtol=1e-4, atol=0)
+
+
+def test_weights_of_stacked_layers_solve_the_joint_problem() -> None:
+    generator, _, _ = dense([5.0, 3.0, 1.0], [4.0, 2.0, 0.5])
+    found = discover(generator, "weights", stack=True)
+    both = torch.cat([generator.first, generator.second]).detach().double()
+    values, vectors = torch.linalg.eigh(both.mT @ both)
+    torch.testing.assert_close(found.spectrum.double(), values.flip(0).sqrt(), rtol=1e-6, atol=0)
+    cosines = (found.vectors.double() * vectors.flip(1).mT).sum(1).abs()
+    torch.testing.assert_close(cosines, torch.ones(3).double(), atol=1e-6, rtol=0)
+    assert set(found.layers) == {"first + second"}
+
+
+def test_stack_leaves_layers_of_different_latents_apart() -> None:
+    generator = LinearGenerator()
+    apart, stacked = discover(generator, "weights"), discover(generator, "weights", stack=True)
+    assert torch.equal(apart.vectors, stacked.vectors)
+    assert apart.layers == stacked.layers
+
+
+def test_unit_rows() -> None:
+    generator = DenseGenerator(torch.tensor([[100.0, 0.0], [0.0, 1.0], [0.0, 2.0]]), torch.eye(2))
+    plain = discover(generator, "weights", layer="first")
+    rows = discover(generator, "weights", layer="first", unit_rows=True)
+    assert plain.vectors.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert rows.vectors.tolist() == [[0.0, 1.0], [1.0, 0.0]]
+    torch.testing.assert_close(rows.spectrum, torch.tensor([math.sqrt(2.0), 1.0]))
+
+
+def test_a_rotation_of_the_features_changes_nothing_and_one_of_the_latents_turns_the_directions() -> None:
+    generator, _, _ = dense([5.0, 3.0, 1.0], [1.0, 1.0, 1.0])
+    rotation, _ = matrix_with([1.0] * 9, 9, 4)
+    turn, _ = matrix_with([1.0] * 3, 3, 5)
+    found = discover(generator, "weights", layer="first")
+    rotated = discover(
+        DenseGenerator(rotation.float() @ generator.first.detach(), torch.eye(3)), "weights", layer="first"
+    )
+    torch.testing.assert_close(rotated.vectors, found.vectors, atol=1e-5, rtol=0)
+    turned = discover(DenseGenerator(generator.first.detach() @ turn.float(), torch.eye(3)), "weights", layer="first")
+    cosines = (turned.vectors * (found.vectors @ turn.float())).sum(1).abs()
+    torch.testing.assert_close(cosines, torch.ones(3), atol=1e-6, rtol=0)
+
+
+def test_more_latents_than_features_gives_null_directions_last() -> None:
+    first = torch.tensor([[0.0, 0.0, 3.0, 0.0], [2.0, 0.0, 0.0, 0.0]])
+    found = discover(DenseGenerator(first, torch.eye(4)), "weights", layer="first")
+    torch.testing.assert_close(found.spectrum, torch.tensor([3.0, 2.0, 0.0, 0.0]), atol=1e-7, rtol=0)
+    assert found.repeated.tolist() == [False, False, True, True]
+    torch.testing.assert_close(found.vectors @ found.vectors.mT, torch.eye(4), atol=1e-6, rtol=0)
+
+
+def test_a_repeated_singular_value_is_marked() -> None:
+    generator, _, _ = dense([5.0, 2.0, 2.0], [3.0, 2.0, 1.0])
+    found = discover(generator, "weights", layer="first")
+    assert found.repeated.tolist() == [False, True, True]
+    assert not discover(generator, "weights", layer="second").repeated.any()
+
+
+def test_gaps_in_closed_form() -> None:
+    assert spectral_gaps(torch.tensor([8.0, 6.0, 5.0, 1.0])).tolist() == [0.25, 0.125, 0.125, 0.5]
+    assert spectral_gaps(torch.tensor([3.0])).tolist() == [math.inf]
+    assert spectral_gaps(torch.zeros(2)).tolist() == [0.0, 0.0]
+
+
+def test_signs_are_the_same_whatever_the_matrix_says() -> None:
+    generator, _, _ = dense([5.0, 3.0, 1.0], [1.0, 0.5, 0.2])
+    flipped = DenseGenerator(-generator.first.detach(), -generator.second.detach())
+    assert torch.equal(discover(generator, "weights").vectors, discover(flipped, "weights").vectors)
+    tie = DenseGenerator(torch.tensor([[1.0, -1.0]]), torch.eye(2))
+    direction = discover(tie, "weights", layer="first").vectors[0]
+    assert direction[0] > 0 > direction[1], "of equal entries the first is positive"
+
+
+def test_random_follows_its_seed_and_nothing_else() -> None:
+    generator = LinearGenerator()
+    assert torch.equal(discover(generator, "random", seed=1).vectors, discover(generator, "random", seed=1).vectors)
+    assert not torch.equal(discover(generator, "random", seed=1).vectors, discover(generator, "random", seed=2).vectors)
+    state = torch.get_rng_state()
+    discover(generator, "random")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_layers_are_selected_by_name_and_the_first_directions_kept() -> None:
+    generator = LinearGenerator()
+    only = discover(generator, "subspace", layer=["layer 2"], directions=2)
+    assert set(only.layers) == {"layer 2"}
+    assert only.vectors.argmax(1).tolist() == [3, 4]
+    assert only.settings["layers"] == ["layer 2"]
+
+
+def test_bad_input() -> None:
+    generator = LinearGenerator()
+    with pytest.raises(UserError, match="did you mean weights"):
+        discover(generator, "weight")
+    with pytest.raises(UserError, match=r"unknown layer 'layer 9'.*layer 1, layer 2"):
+        discover(generator, layer="layer 9")
+    with pytest.raises(ValueError, match="at least one"):
+        discover(generator, directions=0)
+    with pytest.raises(UserError, match=r"no subspace layer.*weights"):
+        discover(DenseGenerator(torch.eye(2), torch.eye(2)), "subspace")
+    with torch.no_grad():
+        generator.subspaces[0].scale[0] = torch.nan
+    with pytest.raises(UserError, match="layer 1 are not finite"):
+        discover(generator, "weights")
+
+
+def test_most_active_falls_back_to_the_spectrum() -> None:
+    found = discover(LinearGenerator(), "subspace")
+    assert found.most_active(2) == [0, 1]
+    ranked = Directions(**{**vars(found), "activity": torch.tensor([0.0, 5.0, 1.0, 9.0, 2.0, 3.0])})
+    assert ranked.most_active(3) == [3, 1, 5]
+    assert ranked.take([5, 0, 3]).activity.tolist() == [0.0, 9.0, 3.0]

@@ -1,0 +1,201 @@
+"""DCI: the formulas in closed form, and the learners on codes whose worth is known."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from sklearn.tree import DecisionTreeClassifier
+
+from disentangle.errors import DisentangleWarning, UserError
+from disentangle.metrics import dci, noise, rotated
+from disentangle.metrics.dci import concentration
+
+
+class Oracle:
+    """A learner whose importances are given, the next column for the next factor; it predicts the first code."""
+
+    def __init__(self, columns):
+        self.feature_importances_ = next(columns)
+
+    def fit(self, x, y):
+        pass
+
+    def predict(self, x):
+        return x[:, 0]
+
+
+def tree():
+    return DecisionTreeClassifier(random_state=0)
+
+
+def grid(repeats=1):
+    cells = np.stack(np.meshgrid(range(3), range(4), range(5), indexing="ij"), axis=-1).reshape(-1, 3)
+    return np.random.default_rng(0).permutation(np.tile(cells, (repeats, 1)))
+
+
+def run(codes, factors, learner=tree, train=None):
+    n = train or len(codes) // 2
+    return dci(codes[:n], factors[:n], codes[n:], factors[n:], learner)
+
+
+def given_importance(importance, factors=None):
+    factors = grid() if factors is None else factors
+    columns = iter(np.array(importance, dtype=float).T)
+    return dci(
+        np.zeros((len(factors), len(importance))),
+        factors,
+        np.zeros((4, len(importance))),
+        factors[:4] * 0,
+        lambda: Oracle(columns),
+    )
+
+
+def test_formulas_equal_the_published_ones():
+    importance = np.random.default_rng(0).dirichlet(np.ones(4), size=3).T  # columns sum to 1
+    result = given_importance(importance)
+    per_code = 1 - scipy.stats.entropy(importance.T + 1e-11, base=3)
+    per_factor = 1 - scipy.stats.entropy(importance + 1e-11, base=4)
+    assert result.disentanglement == pytest.approx(np.sum(per_code * importance.sum(1)) / importance.sum(), abs=1e-9)
+    assert result.completeness == pytest.approx(np.sum(per_factor * importance.sum(0)) / importance.sum(), abs=1e-9)
+    assert result.importance == pytest.approx(importance)
+
+
+def test_closed_forms():
+    ideal = given_importance(np.eye(4, 3)[[2, 3, 0, 1]])
+    assert (ideal.disentanglement, ideal.completeness) == (1, 1)
+    uniform = given_importance(np.full((4, 3), 0.25))
+    assert (uniform.disentanglement, uniform.completeness) == pytest.approx((0, 0), abs=1e-12)
+    # Two codes share the first factor; the third code has the other two: weights 1/3 (rows of 1/2, 1/2) and 2/3.
+    mixed = given_importance([[0.5, 0, 0], [0.5, 0, 0], [0, 1, 1]])
+    assert mixed.disentanglement == pytest.approx(1 / 3 + 2 / 3 * (1 - math.log(2) / math.log(3)), abs=1e-12)
+    assert mixed.completeness == pytest.approx(2 / 3 + 1 / 3 * (1 - math.log(2) / math.log(3)), abs=1e-12)
+    negative = given_importance([[-1, 0, 0], [0, 1, 0], [0, 0, -1]])
+    assert negative.disentanglement == 1
+
+
+def test_nothing_important_is_zero_everywhere():
+    result = given_importance(np.zeros((4, 3)))
+    assert (result.disentanglement, result.completeness) == (0, 0)
+
+
+def test_one_factor_and_one_code():
+    factors = grid()
+    one_factor = given_importance([[0.75], [0.25], [0]], factors[:, :1])
+    assert one_factor.disentanglement == 1
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) / math.log(3)
+    assert one_factor.completeness == pytest.approx(1 - entropy, abs=1e-12)
+    one_code = given_importance([[1, 1, 1]])
+    assert one_code.disentanglement == pytest.approx(0, abs=1e-12)
+    assert one_code.completeness == 1
+    both = given_importance([[1]], factors[:, :1])
+    assert (both.disentanglement, both.completeness) == (1, 1)
+
+
+def test_constant_factors_are_left_out():
+    factors = np.insert(grid(), 1, 7, axis=1)
+    importance = [[0.5, 0.2, 0.1], [0.5, 0.8, 0.9]]
+    with pytest.warns(DisentangleWarning, match="factor 1 is constant"):
+        result = given_importance(importance, factors)
+    without = given_importance(importance)
+    assert result.score == without.score
+    assert result.completeness == without.completeness
+    assert result.informativeness == without.informativeness
+    assert result.importance[:, 1].tolist() == [0, 0]
+    assert result.accuracy[1] == 1
+    with pytest.warns(DisentangleWarning):
+        nothing = run(np.random.default_rng(0).standard_normal((9, 2)), np.ones((9, 2), int))
+    assert (nothing.disentanglement, nothing.completeness, nothing.informativeness) == (0, 0, 0)
+
+
+def test_informativeness_is_accuracy_on_the_test_samples():
+    codes = np.array([[0.0], [0], [1], [1]])
+    factors = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    test_codes, test_factors = np.array([[0.0], [1], [1]]), np.array([[0, 0], [1, 0], [0, 5]])
+    result = dci(codes, factors, test_codes, test_factors, tree)
+    assert result.accuracy[0] == pytest.approx(2 / 3)
+    assert result.accuracy[1] == pytest.approx(2 / 3)  # ties go to 0; the unseen 5 is missed
+    assert result.informativeness == pytest.approx(2 / 3)
+    assert result.informativeness_train == pytest.approx(3 / 4)
+    assert result.samples == (4, 3)
+
+
+@pytest.mark.parametrize("learner", ["gradient_boosting", "random_forest"])
+def test_perfect_codes_score_one(learner):
+    factors = grid(4 if learner == "gradient_boosting" else 40)
+    codes = np.column_stack([factors[:, ::-1] * [1, -2, 0.5], noise(len(factors), 2), np.zeros(len(factors))])
+    result = run(codes, factors, learner)
+    assert result.disentanglement >= 0.99
+    assert result.completeness >= 0.99
+    assert result.informativeness == 1
+    assert result.importance[2, 0] > 0.99
+    assert result.variant == learner
+
+
+def test_fast_learner_ranks_as_the_published_one():
+    rng = np.random.default_rng(3)
+    factors = grid(8)[:, :2]
+    standard = (factors - factors.mean(0)) / factors.std(0)
+    ladder = [standard + blur * rng.standard_normal(standard.shape) for blur in (0, 0.5)]
+    ladder.append(rotated(standard, seed=2))
+    published = [run(codes, factors, "gradient_boosting", 300) for codes in ladder]
+    fast = [run(codes, factors, "random_forest", 300) for codes in ladder]
+    order = np.argsort([result.score for result in published])
+    assert np.array_equal(np.argsort([result.score for result in fast]), order)
+    gaps = [abs(a.informativeness - b.informativeness) for a, b in zip(published, fast)]
+    assert max(gaps) < 0.12
+    assert published[0].score - min(result.score for result in published) > 0.5
+
+
+def test_same_every_time_and_in_torch():
+    factors = grid(6)
+    codes = factors + np.random.default_rng(0).standard_normal(factors.shape)
+    first, second = (run(codes, factors, "random_forest") for _ in range(2))
+    assert np.array_equal(first.importance, second.importance)
+    tensors = run(torch.tensor(codes), torch.tensor(factors), "random_forest")
+    assert np.array_equal(first.importance, tensors.importance)
+
+
+@pytest.mark.parametrize("learner", ["gradient_boosting", "random_forest"])
+def test_hostile_input_never_yields_nan(learner):
+    rng = np.random.default_rng(0)
+    factors = np.array([[0, 0], [1, 2], [0, 1], [1, 3], [1, 2]])
+    for codes in (np.zeros((5, 2)), rng.standard_normal((5, 1)), rng.standard_normal((5, 2)) * 1e30):
+        result = run(codes, factors, learner, 4)
+        values = [result.disentanglement, result.completeness, result.informativeness, result.informativeness_train]
+        assert all(0 <= value <= 1 for value in values)
+
+
+def test_result_and_default():
+    factors = grid(2)
+    result = dci(factors[:30], factors[:30], factors, factors)
+    assert result.variant == "gradient_boosting"
+    assert float(result) == result.score == result.disentanglement
+    saved = json.loads(json.dumps(result.to_dict()))
+    assert np.shape(saved["importance"]) == (3, 3)
+    assert saved["samples"] == [30, 120]
+    assert run(factors, factors, tree).variant == "tree"
+    assert run(factors, factors, DecisionTreeClassifier).variant == "DecisionTreeClassifier"
+
+
+def test_concentration_ignores_scale_and_empty_rows():
+    importance = np.array([[3.0, 1], [0, 0], [1, 1]])
+    assert concentration(importance * 7) == pytest.approx(concentration(importance[[2, 0]]))
+    assert concentration(importance) == pytest.approx(4 / 6 * (1 - scipy.stats.entropy([3, 1], base=2)))
+
+
+def test_bad_input():
+    factors = grid()
+    codes = factors.astype(float)
+    with pytest.raises(UserError, match="gradient_boosting"):
+        run(codes, factors, "gradient-boosting")
+    with pytest.raises(ValueError, match="codes and test_codes differ in columns: 3 and 2"):
+        dci(codes, factors, codes[:, :2], factors)
+    with pytest.raises(ValueError, match="factors and test_factors differ in columns: 3 and 1"):
+        dci(codes, factors, codes, factors[:, :1])
+    with pytest.raises(ValueError, match="test_factors must have a row for every code"):
+        dci(codes, factors, codes, factors[:5])
+    with pytest.raises(ValueError, match="test_codes must be finite"):
+        dci(codes, factors, codes * np.nan, factors)

@@ -1,0 +1,46 @@
+"""Tiny trainings on the digits, which come with scikit-learn: one of every family."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from disentangle.data import load
+from disentangle.training.loop import Trainer
+from disentangle.training.recipe import AdamConfig, BetaVAEConfig, DataConfig, EigenGANConfig, GANLoss, Recipe, VAELoss
+from disentangle.training.run import Run
+from disentangle.treatments import TreatmentConfig
+
+TINY = Recipe(
+    summary="tiny",
+    data=DataConfig("digits", size=32, pictures=100),
+    optimizer=AdamConfig(rate=1e-3),
+    treatment=TreatmentConfig(("nog",)),
+    steps=6,
+    batch=8,
+    ema_pictures=100,
+    precision="float32",
+    log_every=1,
+    sample_every=3,
+    checkpoint_every=2,
+)
+RECIPES = {
+    "vae": replace(
+        TINY,
+        model=BetaVAEConfig(rank=2, base_channels=2, max_channels=4, encoder_channels=2, hidden=8),
+        loss=VAELoss(beta=1.0),
+    ),
+    "gan": replace(
+        TINY,
+        model=EigenGANConfig(rank=2, noise=4, base_channels=2, max_channels=4),
+        loss=GANLoss(r1_every=2),
+    ),
+}
+
+
+def make_trainer(path: Path, recipe: Recipe) -> Trainer:
+    """A trainer of a new run at ``path``."""
+    run = Run.draft(path, "tiny", recipe)
+    run.create()
+    data = load(recipe.data.name, size=recipe.data.size)
+    return Trainer(run, data, Accelerator(cpu=True))

@@ -1,0 +1,56 @@
+"""Two processes train as one on the whole batch."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import RECIPES
+
+from disentangle.training.recipe import DataConfig
+from disentangle.training.run import Run
+from disentangle.treatments import TreatmentConfig
+
+
+@pytest.mark.parametrize("kind", sorted(RECIPES))
+def test_two_processes_equal_one(tmp_path: Path, root: Path, kind: str) -> None:
+    recipe = replace(
+        RECIPES[kind],
+        precision="float64",
+        steps=5,
+        treatment=TreatmentConfig(("ol", "nog", "olr")),
+        data=DataConfig("digits", size=32, pictures=100, flip=True),
+    )
+    weights = []
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    for processes in (1, 2):
+        run = Run.draft(tmp_path / str(processes), "tiny", recipe)
+        run.create()
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] * (processes > 1)
+        subprocess.run(
+            [sys.executable, *launcher, "-m", "disentangle", "train", "--resume", str(run.path), "--device", "cpu"],
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
+        networks = ("generator", "ema", "discriminator")[: 3 if kind == "gan" else 2]
+        folder = run.checkpoint_path(5)
+        weights.append(
+            {
+                f"{network}.{name}": tensor
+                for network in networks
+                for name, tensor in load_file(folder / network / "diffusion_pytorch_model.safetensors").items()
+            }
+        )
+        assert len(run.metrics()) == 5
+    alone, together = weights
+    assert alone.keys() == together.keys()
+    for name, tensor in alone.items():
+        assert tensor.dtype == torch.float64
+        assert torch.allclose(tensor, together[name], rtol=0, atol=1e-9), name
+    metrics = [Run.open(tmp_path / n).metrics()[-1] for n in ("1", "2")]
+    assert metrics[0] == pytest.approx(metrics[1], rel=1e-6)

@@ -1,0 +1,142 @@
+"""The loop does what the recipe says, and every treatment changes what it says it changes."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import RECIPES, make_trainer
+from torch import Tensor
+
+from disentangle.errors import UserError
+from disentangle.training.loop import Trainer, rate_factor
+from disentangle.training.recipe import AdamConfig, DataConfig, Recipe
+from disentangle.treatments import TreatmentConfig, optimal_learning_rate
+
+
+@pytest.fixture(params=sorted(RECIPES))
+def recipe(request: pytest.FixtureRequest) -> Recipe:
+    return RECIPES[request.param]
+
+
+def treated(recipe: Recipe, *names: str, rate: float = 1e-3) -> Recipe:
+    return replace(recipe, treatment=TreatmentConfig(names), optimizer=AdamConfig(rate=rate))
+
+
+def bases(trainer: Trainer) -> list[Tensor]:
+    generator = trainer.networks["generator"]
+    return [generator.get_parameter(p.parameter) for p in generator.projections()]
+
+
+def test_a_run_leaves_everything_it_promises(tmp_path: Path, recipe: Recipe) -> None:
+    make_trainer(tmp_path / "run", recipe).train()
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert sorted(p.name for p in (tmp_path / "run/samples").iterdir()) == [f"{s:08d}.png" for s in (0, 3, 6)]
+    assert sorted(p.name for p in (tmp_path / "run/checkpoints").iterdir()) == ["00000004", "00000006"]
+    assert json.loads((tmp_path / "run/config.json").read_text())["recipe"]["batch"] == 8
+
+
+def test_two_trainings_of_one_seed_are_equal_and_of_two_seeds_are_not(tmp_path: Path, recipe: Recipe) -> None:
+    weights = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        trainer = make_trainer(tmp_path / name, replace(recipe, seed=seed))
+        trainer.train()
+        weights.append(torch.cat([p.detach().flatten() for p in trainer.networks["generator"].parameters()]))
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.allclose(weights[0], weights[2])
+
+
+def test_nog_makes_every_singular_value_of_the_gradients_one(tmp_path: Path, recipe: Recipe) -> None:
+    for names, orthogonal in ((("nog",), True), ((), False)):
+        trainer = make_trainer(tmp_path / "-".join(("run", *names)), treated(recipe, *names))
+        trainer.step(1)
+        for basis in bases(trainer):
+            values = torch.linalg.svdvals(basis.grad.double())
+            assert torch.allclose(values, torch.ones_like(values), atol=1e-5) is orthogonal
+
+
+def test_ol_drives_the_bases_to_orthogonality(tmp_path: Path, recipe: Recipe) -> None:
+    errors = {}
+    for names in ((), ("ol",)):
+        trainer = make_trainer(tmp_path / "-".join(("run", *names)), treated(recipe, *names))
+        with torch.no_grad():
+            for basis in bases(trainer):
+                basis.mul_(1.2).add_(0.2 * basis.flip(0))
+        for step in range(1, 101):
+            trainer.step(step)
+        errors[names] = [float((b @ b.T - torch.eye(len(b))).norm()) for b in map(torch.Tensor.detach, bases(trainer))]
+    assert max(errors[("ol",)]) < 0.25 * min(errors[()])
+
+
+def test_olr_takes_the_optimal_rate_of_the_gradient_that_nog_leaves(tmp_path: Path, recipe: Recipe) -> None:
+    base = 10.0
+    moves, expected = {}, []
+    for names in (("nog",), ("nog", "olr")):
+        trainer = make_trainer(tmp_path / "-".join(("run", *names)), treated(recipe, *names, rate=base))
+        before = [b.detach().clone() for b in bases(trainer)]
+        trainer.step(1)
+        moves[names] = [(b.detach() - old).norm() for b, old in zip(bases(trainer), before, strict=True)]
+        expected = [float(optimal_learning_rate(old, b.grad)) for b, old in zip(bases(trainer), before, strict=True)]
+    used = [0 < rate < base for rate in expected]
+    assert any(used)
+    # Adam's first step is the rate times a sign, so the ratio of the moves is that of the rates.
+    for rate, fixed, optimal, taken in zip(expected, moves["nog",], moves["nog", "olr"], used, strict=True):
+        assert float(optimal / fixed) == pytest.approx(rate / base if taken else 1.0, rel=1e-3)
+
+
+def test_the_average_follows_and_samples_are_drawn_from_it(tmp_path: Path, recipe: Recipe) -> None:
+    trainer = make_trainer(tmp_path / "run", replace(recipe, ema_pictures=10_000))
+    initial = [p.clone() for p in trainer.ema.model.parameters()]
+    trainer.step(1)
+    current = [p.detach() for p in trainer.networks["generator"].parameters()]
+    # At step 1 the decay is 1/11, whatever the half-life.
+    for old, new, average in zip(initial, current, trainer.ema.model.parameters(), strict=True):
+        assert torch.allclose(average, old / 11 + new * 10 / 11, atol=1e-6)
+
+
+def test_the_rate_falls_at_the_end() -> None:
+    assert [rate_factor(step, 8, 0.5) for step in range(1, 9)] == [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+    assert [rate_factor(step, 3, 0.0) for step in range(1, 4)] == [1, 1, 1]
+
+
+def test_divergence_stops_the_run_and_keeps_the_last_checkpoint(tmp_path: Path, recipe: Recipe) -> None:
+    trainer = make_trainer(tmp_path / "run", replace(recipe, steps=20, treatment=TreatmentConfig(())))
+    original = trainer.step
+
+    def step(number: int) -> dict[str, Tensor]:
+        if number == 5:
+            with torch.no_grad():
+                next(trainer.networks["generator"].parameters()).fill_(float("nan"))
+        return original(number)
+
+    trainer.step = step  # type: ignore[method-assign]
+    with pytest.raises(UserError, match=r"diverged.* step 5; the checkpoint of step 4 is kept"):
+        trainer.train()
+    assert trainer.run.checkpoints() == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
+        ({"data": DataConfig("digits", size=48)}, "power of two"),
+        ({"data": DataConfig("digits", size=32, pictures=5_000)}, "1797"),
+        ({"treatment": TreatmentConfig(("nogg",))}, "did you mean nog"),
+        ({"treatment": TreatmentConfig(("nog", "nog"))}, "twice"),
+        ({"optimizer": AdamConfig(rate=0.0)}, "rate must be above 0"),
+    ],
+)
+def test_bad_recipes_are_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        make_trainer(tmp_path / "run", replace(RECIPES["gan"], **change))
+
+
+def test_a_recipe_survives_its_dictionary(recipe: Recipe) -> None:
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    with pytest.raises(UserError, match="not a recipe of this version: batch"):
+        Recipe.from_dict(recipe.to_dict() | {"batch": "many"})
+    with pytest.raises(UserError, match="not a recipe of this version: bath"):
+        Recipe.from_dict(recipe.to_dict() | {"bath": 3})

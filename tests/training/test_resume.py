@@ -1,0 +1,142 @@
+"""A run that is killed, at any moment, and resumed ends with the weights of one that was not, to the bit."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from accelerate import Accelerator
+from tiny import RECIPES, make_trainer
+
+from disentangle.data import load
+from disentangle.errors import UserError
+from disentangle.training.loop import Trainer
+from disentangle.training.run import Run
+
+STEPS = 60
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    """Bytes of every weight and of the optimisers' state after the last step."""
+    folder = run / "checkpoints" / f"{STEPS:08d}"
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.safetensors"))}
+
+
+def command(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "disentangle", "train", *map(str, words)]
+
+
+@pytest.mark.parametrize("kind", sorted(RECIPES))
+def test_killed_and_resumed_equals_never_stopped(tmp_path: Path, root: Path, kind: str) -> None:
+    recipe = replace(RECIPES[kind], steps=STEPS, checkpoint_every=3, sample_every=7)
+    make_trainer(tmp_path / "whole", recipe).train()
+    expected = contents(tmp_path / "whole")
+    assert len(expected) == (4 if kind == "gan" else 3)
+
+    run = Run.draft(tmp_path / "killed", "tiny", recipe)
+    run.create()
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    chance = random.Random(kind)
+    for target in (4, 25):
+        process = subprocess.Popen(command("--resume", run.path), env=environment, stderr=subprocess.DEVNULL)
+        while process.poll() is None and (run.checkpoints() or [0])[-1] < target:
+            time.sleep(0.001)
+        time.sleep(chance.random() * 0.05)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "the training ended before it could be killed"
+        assert run.step < STEPS
+    subprocess.run(command("--resume", run.path), env=environment, check=True, capture_output=True)
+
+    assert contents(run.path) == expected
+    assert [row["step"] for row in run.metrics()] == list(range(1, STEPS + 1))
+    assert run.metrics() == Run.open(tmp_path / "whole").metrics()
+    assert not [p for p in run.path.rglob(".*") if p.is_dir()], "something half-written is left"
+
+
+def resumed(run: Run) -> Trainer:
+    return Trainer(run, load("digits", size=32), Accelerator(cpu=True))
+
+
+def test_what_a_kill_leaves_half_done_is_passed_over(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path / "run", replace(RECIPES["vae"], steps=4))
+    trainer.train()
+    run = Run.open(tmp_path / "run")
+    partial = run.path / "checkpoints" / ".00000006.abc"
+    partial.mkdir()
+    (partial / "trainer.json").write_text("{")
+    with run.metrics_path.open("a") as file:
+        file.write('{"step": 5, "vae/loss": 1.0}\n{"step": 6, "va')
+    assert run.step == 4
+    resumed(Run.draft(run.path, "tiny", replace(run.recipe, steps=5))).train()
+    assert [row["step"] for row in run.metrics()] == [1, 2, 3, 4, 5]
+    assert not partial.exists()
+    assert run.checkpoints() == [4, 5]
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run.draft(tmp_path / "run", "tiny", RECIPES["gan"])
+    run.create()
+    trainer = resumed(run)
+    calls = []
+
+    def full(tensors: object, path: Path) -> None:
+        calls.append(path)
+        if len(calls) == 2:
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        original(tensors, path)
+
+    import disentangle.training.checkpoint as checkpoint
+
+    original = checkpoint.save_file
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(UserError, match=r"cannot write .*00000004: No space left on device; .* is kept"):
+        trainer.train()
+    assert run.checkpoints() == [2]
+    assert not list((run.path / "checkpoints").glob(".*"))
+    monkeypatch.undo()
+    resumed(run).train()
+    assert run.step == 6
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove", "other"])
+def test_a_damaged_checkpoint_is_told_in_one_line(tmp_path: Path, damage: str) -> None:
+    make_trainer(tmp_path / "run", replace(RECIPES["vae"], steps=2)).train()
+    run = Run.open(tmp_path / "run")
+    weights = run.checkpoint_path(2) / "ema" / "diffusion_pytorch_model.safetensors"
+    if damage == "truncate":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif damage == "remove":
+        weights.unlink()
+    else:
+        (weights.parent / "config.json").write_text('{"_class_name": "UNet2DModel"}')
+    with pytest.raises(UserError, match=r"ema is incomplete|ema holds no network") as error:
+        run.load_generator()
+    assert "\n" not in str(error.value)
+    if damage != "other":
+        with pytest.raises(UserError, match="incomplete, damaged"):
+            resumed(run).train()
+
+
+def test_folders_that_are_no_runs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no run folder at"):
+        Run.open(tmp_path / "nothing")
+    with pytest.raises(UserError, match=r"not a run folder: it has no config\.json"):
+        Run.open(tmp_path)
+    (tmp_path / "config.json").write_text("{]")
+    with pytest.raises(UserError, match="cannot be read"):
+        Run.open(tmp_path)
+    (tmp_path / "config.json").write_text('{"a": 1}')
+    with pytest.raises(UserError, match="of another kind"):
+        Run.open(tmp_path)
+    (tmp_path / "config.json").write_text('{"format": 99, "version": "9.9", "kind": "gan", "recipe": {}}')
+    with pytest.raises(UserError, match=r"format 99, written by version 9\.9"):
+        Run.open(tmp_path)
+    with pytest.raises(UserError, match="exists and is not empty"):
+        Run.draft(tmp_path, "tiny", RECIPES["gan"]).create()
+    assert Run.find(tmp_path) == []
