@@ -1,0 +1,306 @@
+"""From a run to the contents of its report: draws pictures and codes, and has them scored."""
+
+import datetime
+import logging
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from disentangle import __version__
+from disentangle.apps.evaluate import Settings
+from disentangle.apps.report import Pictures
+from disentangle.apps.scoring import (
+    INACTIVE,
+    Labelled,
+    Score,
+    score_dci,
+    score_mig,
+    score_pictures,
+    score_reconstructions,
+)
+from disentangle.data import ImageSet, LabelledSet
+from disentangle.directions import discover, measure_activity
+from disentangle.directions.draw import traverse
+from disentangle.errors import UserError
+from disentangle.generator import Encoder, Generator
+from disentangle.metrics import load_features
+from disentangle.pictures import to_uint8
+from disentangle.training.draws import seeded
+from disentangle.training.run import Run, hash_network, load_network
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+VERSION = 1
+"""Version of ``report.json``."""
+
+SHOWN, SHOWN_PAIRS = 48, 24
+"""Pictures in each of the report's grids, and reconstructions shown."""
+
+STRIPS, REACH, COLUMNS = 8, 3.0, 9
+"""Directions in the report at most, and how far, in standard deviations, and in how many pictures each is followed."""
+
+TELLING = 0.1
+"""Share of a factor that a code must know for a direction to be introduced by it."""
+
+FAINT = 0.005
+"""Share of the strongest direction's activity below which a direction is not worth a strip."""
+
+RECONSTRUCTED = 1_000
+"""Pictures whose reconstruction is measured."""
+
+BATCH = 250
+
+
+class Clock:
+    """Seconds that each named step took; says each step's name as it begins.
+
+    Attributes:
+        seconds: name -> seconds.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        logger.info("%s …", name)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 3)
+
+
+@torch.no_grad()
+def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
+    """All numbers and pictures of a run's report. Writes nothing.
+
+    Args:
+        run: the run.
+        settings: what is measured.
+
+    Returns:
+        The contents of ``report.json`` but for the command, and the pictures of ``report.html``.
+
+    Raises:
+        UserError: where the run has no such checkpoint, its data are missing or too few, or its pictures not finite.
+    """
+    clock = Clock()
+    with clock("reading the model and the data"):
+        step = run.step if settings.checkpoint is None else settings.checkpoint
+        accelerator = torch.accelerator.current_accelerator(check_available=True) if settings.device == "auto" else None
+        model, weights = load_model(run, step, accelerator or torch.device("cpu"))
+        data = run.data()
+        if len(data) < 4:
+            raise UserError(f"the data set {data.name!r} has {len(data)} pictures: scores need at least 4")
+    with clock("Fréchet distance"):
+        frechet, generated, real = compare_pictures(model, data, settings)
+    scores, samples = [frechet], {"pictures": len(generated)}
+    originals = reconstructions = codes = None
+    if isinstance(model, Encoder):
+        with clock("reconstructions"):
+            originals = real[:RECONSTRUCTED]
+            reconstructions = reconstruct(model, originals)
+            scores.append(score_reconstructions(originals, reconstructions))
+            samples["reconstructions"] = len(originals)
+    absent = why_no_codes(model, data)
+    if isinstance(model, Encoder) and isinstance(data, LabelledSet):
+        with clock("codes"):
+            labelled, codes = encode(model, data, settings)
+            samples |= {"train_codes": labelled.train, "test_codes": len(labelled.codes) - labelled.train}
+        with clock("MIG"):
+            gap = score_mig(labelled, seed=settings.seed)
+        with clock(f"DCI by {settings.dci_learner}".replace("_", " ")):
+            scores = [gap, *score_dci(labelled, learner=settings.dci_learner, seed=settings.seed), *scores]
+    with clock("directions"):
+        directions, strips = follow(model, settings.seed)
+    if codes is not None:
+        relate(codes, directions, scores[0], data.factor_names)
+    report = {
+        "version": VERSION,
+        "run": run.name,
+        "kind": run.kind,
+        "model": type(model).__name__,
+        "step": step,
+        "seed": settings.seed,
+        "weights": weights,
+        "data": describe(data),
+        "samples": samples,
+        "scores": [score.to_dict() for score in scores],
+        "not_applicable": [{"name": name, "reason": absent} for name in ("MIG", "DCI") if absent],
+        "notes": clipped(data, settings, samples),
+        "codes": codes,
+        "directions": directions,
+        "versions": versions(),
+        "seconds": clock.seconds,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    pairs = None if originals is None else (originals[:SHOWN_PAIRS], reconstructions[:SHOWN_PAIRS])
+    return report, Pictures(generated[:SHOWN], real[:SHOWN], pairs, strips)
+
+
+def load_model(run: Run, step: int, device: torch.device) -> tuple[nn.Module, str]:
+    """The averaged generator of the checkpoint after ``step``, in evaluation mode, and the hash of its weights.
+
+    Raises:
+        UserError: where there is no such checkpoint, or it is damaged.
+    """
+    if step not in run.checkpoints():
+        possible = ", ".join(map(str, run.checkpoints()))
+        raise UserError(f"{run.path} has no checkpoint of step {step}: possible: {possible}")
+    folder = run.checkpoint_path(step) / "ema"
+    weights = hash_network(folder)
+    return load_network(folder).to(device=device).eval().requires_grad_(False), weights
+
+
+def compare_pictures(model: Generator, data: ImageSet, settings: Settings) -> tuple[Score, Tensor, Tensor]:
+    """The Fréchet distance, and what it compared: generated pictures and pictures of the data, uint8."""
+    n = min(settings.samples, len(data) // 2)
+    latents = model.sample_latents(n, seeded(settings.seed, "samples"))
+    # As files would hold them: the data have 8 bits, so a finer generated picture would differ from all of them.
+    generated = in_batches(lambda z: checked(model.synthesize(z)), latents)
+    chosen = torch.randperm(len(data), generator=seeded(settings.seed, "pictures"))[: 2 * n]
+    real, other = data.images(chosen[:n]), data.images(chosen[n:])
+    network = load_features(device=latents.device)
+    return score_pictures(network, generated, real, other, seed=settings.seed), generated, real
+
+
+def reconstruct(model: nn.Module, images: Tensor) -> Tensor:
+    """What the decoder makes of the codes of uint8 pictures, uint8."""
+    device = next(model.parameters()).device
+    return in_batches(lambda x: checked(model.synthesize(model.encode(floats(x).to(device)))), images)
+
+
+def encode(model: nn.Module, data: LabelledSet, settings: Settings) -> tuple[Labelled, Json]:
+    """Codes of pictures drawn at random without repetition, with their factors; and which codes are in use."""
+    wanted = settings.train_samples + settings.test_samples
+    n = min(wanted, len(data))
+    train = n * settings.train_samples // wanted
+    chosen = torch.randperm(len(data), generator=seeded(settings.seed, "codes"))[:n]
+    device = next(model.parameters()).device
+    means, divergences = [], []
+    for part in chosen.split(BATCH):
+        images = floats(data.images(part)).to(device)
+        if hasattr(model, "posterior_of"):
+            mean, log_variance = model.posterior_of(images)
+            divergences.append((mean.square() + log_variance.exp() - log_variance - 1).double().cpu() / 2)
+        else:
+            mean = model.encode(images)
+        means.append(mean.float().cpu())
+    codes = torch.cat(means)
+    if not bool(codes.isfinite().all()):
+        raise UserError("the codes are not finite: the training has diverged; score an earlier step with --checkpoint")
+    variance = codes.double().var(dim=0)
+    info: Json = {
+        "variance": variance.tolist(),
+        "kl": torch.cat(divergences).mean(0).tolist() if divergences else None,
+        "active": (variance > INACTIVE).tolist(),
+    }
+    return Labelled(codes.numpy(), data.factors(chosen).numpy(), train, data.factor_names), info
+
+
+def follow(model: Generator, seed: int) -> tuple[Json, list[Tensor]]:
+    """The most active directions of the subspace layers, and one strip of pictures along each."""
+    found = measure_activity(model, discover(model, "subspace", seed=seed), seed=seed)
+    positions = torch.linspace(-REACH, REACH, COLUMNS).tolist()
+    start = model.sample_latents(1, seeded(seed, "strips"))
+    best = found.most_active(STRIPS)
+    best = [k for k in best if found.activity[k] >= FAINT * found.activity[best[0]]]
+    entries = []
+    for k, label in enumerate(found.labels):
+        axis = int(found.vectors[k].argmax())
+        entries.append({"name": label, "activity": float(found.activity[k]), "latent": axis})
+    info = {
+        "discoverer": found.discoverer,
+        "count": len(found),
+        "positions": positions,
+        "all": entries,
+        "shown": best,
+    }
+    return info, [traverse(model, found, k, start, positions) for k in best]
+
+
+def why_no_codes(model: Generator, data: ImageSet) -> str:
+    """Why MIG and DCI cannot be had; empty where they can."""
+    if not isinstance(model, Encoder):
+        return "it needs codes of pictures, and this generator has no encoder"
+    if not isinstance(data, LabelledSet):
+        return f"it needs labelled pictures, and the data set {data.name!r} has no labels"
+    return ""
+
+
+def relate(codes: Json, directions: Json, gap: Score, factors: Sequence[str]) -> None:
+    """Name every code by the direction that moves it alone, and tell of every direction what its code knows."""
+    entropy = np.array(gap.parts["entropy"])
+    information = np.array(gap.parts["mutual_information"])
+    shares = np.divide(information, entropy, out=np.zeros_like(information), where=entropy > 0)
+    codes["names"] = [f"code {j + 1}" for j in range(len(shares))]
+    for entry in directions["all"]:
+        j = entry["latent"]
+        codes["names"][j] = entry["name"]
+        best = int(shares[j].argmax())
+        if shares[j, best] >= TELLING and codes["active"][j]:
+            entry |= {"factor": factors[best], "share": float(shares[j, best])}
+
+
+def clipped(data: ImageSet, settings: Settings, samples: dict[str, int]) -> list[str]:
+    """Notes on numbers that the data set was too small for."""
+    wanted = {
+        "pictures": settings.samples,
+        "train_codes": settings.train_samples,
+        "test_codes": settings.test_samples,
+    }
+    fewer = [
+        f"{got:,} {name.replace('_', ' ')} instead of {wanted[name]:,}"
+        for name, got in samples.items()
+        if name in wanted and got < wanted[name]
+    ]
+    return [f"The data set has only {len(data):,} pictures: {', '.join(fewer)}."] if fewer else []
+
+
+def describe(data: ImageSet) -> Json:
+    """The data set as the report names it."""
+    factors = list(data.factor_names) if isinstance(data, LabelledSet) else None
+    return {
+        "name": data.name,
+        "size": data.size,
+        "channels": data.channels,
+        "pictures": len(data),
+        "factors": factors,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what decides the numbers."""
+    names = ("torch", "numpy", "scikit-learn")
+    return {"disentangle": __version__, "python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def floats(images: Tensor) -> Tensor:
+    """8-bit pictures as models take them: float, black -1 to white 1."""
+    return images.float() / 127.5 - 1.0
+
+
+def checked(images: Tensor) -> Tensor:
+    """Generated pictures as uint8 on the CPU.
+
+    Raises:
+        UserError: where they are not finite.
+    """
+    if not bool(images.isfinite().all()):
+        raise UserError(
+            "the generated pictures are not finite: the training has diverged; score an earlier step with --checkpoint"
+        )
+    return to_uint8(images)
+
+
+def in_batches(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """The function's results for a few rows at a time, put together."""
+    return torch.cat([function(part) for part in rows.split(BATCH)])
