@@ -187,6 +187,7 @@ def _card(score: Json) -> Json:
     """What the page says of one score: the number first, then what it means, then what to compare it with."""
     interval, references = score["interval"], score["baselines"]
     low, high = interval or (None, None)
+    ends = [figure(end, score) for end in interval or ()]
     rows = [Bar("this run", score["value"], figure(score["value"], score), low, high, main=True)]
     for name, value in references.items():
         spread, text = score["spreads"].get(name), figure(value, score)
@@ -199,7 +200,7 @@ def _card(score: Json) -> Json:
         "name": score["name"],
         "arrow": "↑ higher is better" if score["better"] == "higher" else "↓ lower is better",
         "value": figure(score["value"], score) + score["unit"],
-        "interval": f"{figure(low, score)} – {figure(high, score)}" if interval else "",
+        "interval": " – ".join(ends),
         "explanation": score["explanation"],
         "bars": bars(rows, max(row.value for row in rows) if top is None else top),
         "variant": score["variant"],
@@ -211,7 +212,7 @@ def _notes(report: Json) -> list[str]:
     for entry in report["not_applicable"]:
         absent.setdefault(entry["reason"], []).append(entry["name"])
     lines = [f"Without {' and '.join(names)}: {reason}." for reason, names in absent.items()]
-    return lines + report["notes"] + [note for score in report["scores"] for note in score["notes"]]
+    return [*lines, *report["notes"], *(note for score in report["scores"] for note in score["notes"])]
 
 
 def _figures(pictures: Pictures) -> dict[str, str]:

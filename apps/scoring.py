@@ -246,7 +246,7 @@ def reference_points(
     return {
         "perfect": [metric(perfect(factors, codes.shape[1], seed), factors)],
         "rotated": [metric(rotated(codes, seed + i), factors) for i in range(rotations)],
-        "noise": [metric(noise(*codes.shape, seed=seed), factors)],
+        "noise": [metric(noise(len(codes), codes.shape[1], seed), factors)],
     }
 
 

@@ -28,6 +28,7 @@ from disentangle.training.draws import seeded
 from disentangle.training.recipe import DataConfig
 from disentangle.training.run import Run
 
+CPU = torch.device("cpu")
 FEW = Settings(train_samples=150, test_samples=80, samples=24)
 
 
@@ -150,7 +151,7 @@ def test_the_frechet_distance_is_a_direct_call(trained: dict[str, Path]) -> None
 def test_the_scores_of_codes_are_direct_calls(trained: dict[str, Path]) -> None:
     run = Run.open(trained["vae"])
     report, _ = measure(run, FEW)
-    labelled, _ = encode(run.load_generator(), run.data(), FEW)
+    labelled, _ = encode(run.load_generator(), run.data(), FEW, CPU)
     assert by_name(report)["MIG"] == score_mig(labelled, seed=0).to_dict()
     for score in score_dci(labelled, learner="random_forest", seed=0):
         assert by_name(report)[score.name] == score.to_dict()
@@ -181,11 +182,7 @@ class Pixels:
 
 
 class Seer(nn.Module):
-    """An encoder that makes no mistake."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(1))
+    """An encoder that makes no mistake, and has a constant code besides."""
 
     def encode(self, images: Tensor) -> Tensor:
         return ((images[:, 0, 0, :2] + 1) * 127.5) @ torch.tensor([[0.0, 2.0, 0.0], [-1.0, 0.0, 0.0]])
@@ -193,7 +190,7 @@ class Seer(nn.Module):
 
 def test_a_perfect_encoder_gets_perfect_scores() -> None:
     data = Pixels(3_500)
-    labelled, codes = encode(Seer(), data, Settings(train_samples=1_000, test_samples=500))
+    labelled, codes = encode(Seer(), data, Settings(train_samples=1_000, test_samples=500), CPU)
     assert len(data.asked) == len(set(data.asked)) == 1_500
     assert torch.equal(torch.from_numpy(labelled.factors), data.factors(torch.tensor(data.asked)))
     assert np.allclose(labelled.codes[:, :2], labelled.factors[:, ::-1] * [-1, 2])
@@ -206,7 +203,7 @@ def test_a_perfect_encoder_gets_perfect_scores() -> None:
 
 def test_few_data_are_shared_out_in_proportion() -> None:
     data = Pixels(90)
-    labelled, _ = encode(Seer(), data, Settings())
+    labelled, _ = encode(Seer(), data, Settings(), CPU)
     assert (labelled.train, len(labelled.codes)) == (60, 90)
     assert sorted(data.asked) == list(range(90))
 
