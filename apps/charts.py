@@ -37,7 +37,7 @@ def short(value: float) -> str:
 
 
 def ticks(low: float, high: float, least: int = 3) -> list[float]:
-    """Round values (1, 2 or 5 times a power of ten apart) in ``[low, high]``: as few as can be, but ``least`` at least."""
+    """Round values (1, 2 or 5 times a power of ten apart) in ``[low, high]``, at least ``least`` and not many more."""
     span = high - low
     if not math.isfinite(span) or span <= 0:
         return [low]

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from disentangle import __version__
 from disentangle.apps.evaluate import Settings
@@ -60,6 +60,11 @@ RECONSTRUCTED = 1_000
 BATCH = 250
 
 
+@runtime_checkable
+class Autoencoder(Generator, Encoder, Protocol):
+    """A generator with an encoder."""
+
+
 class Clock:
     """Seconds that each named step took; says each step's name as it begins.
 
@@ -95,34 +100,39 @@ def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
     clock = Clock()
     with clock("reading the model and the data"):
         step = run.step if settings.checkpoint is None else settings.checkpoint
-        accelerator = torch.accelerator.current_accelerator(check_available=True) if settings.device == "auto" else None
-        model, weights = load_model(run, step, accelerator or torch.device("cpu"))
+        device = choose_device(settings)
+        model, weights = load_model(run, step, device)
         data = run.data()
         if len(data) < 4:
             raise UserError(f"the data set {data.name!r} has {len(data)} pictures: scores need at least 4")
     with clock("Fréchet distance"):
         frechet, generated, real = compare_pictures(model, data, settings)
     scores, samples = [frechet], {"pictures": len(generated)}
-    originals = reconstructions = codes = None
-    if isinstance(model, Encoder):
+    codes, pairs = None, None
+    if isinstance(model, Autoencoder):
         with clock("reconstructions"):
             originals = real[:RECONSTRUCTED]
-            reconstructions = reconstruct(model, originals)
+            reconstructions = reconstruct(model, originals, device)
             scores.append(score_reconstructions(originals, reconstructions))
             samples["reconstructions"] = len(originals)
+            pairs = originals[:SHOWN_PAIRS], reconstructions[:SHOWN_PAIRS]
     absent = why_no_codes(model, data)
+    labelled = None
     if isinstance(model, Encoder) and isinstance(data, LabelledSet):
         with clock("codes"):
-            labelled, codes = encode(model, data, settings)
+            labelled, codes = encode(model, data, settings, device)
             samples |= {"train_codes": labelled.train, "test_codes": len(labelled.codes) - labelled.train}
         with clock("MIG"):
             gap = score_mig(labelled, seed=settings.seed)
         with clock(f"DCI by {settings.dci_learner}".replace("_", " ")):
-            scores = [gap, *score_dci(labelled, learner=settings.dci_learner, seed=settings.seed), *scores]
+            # One rotation where each costs minutes.
+            rotations = 3 if settings.dci_learner == "random_forest" else 1
+            parts = score_dci(labelled, learner=settings.dci_learner, seed=settings.seed, rotations=rotations)
+        scores = [gap, *parts, *scores]
     with clock("directions"):
         directions, strips = follow(model, settings.seed)
-    if codes is not None:
-        relate(codes, directions, scores[0], data.factor_names)
+    if codes is not None and labelled is not None:
+        relate(codes, directions, scores[0], labelled.names)
     report = {
         "version": VERSION,
         "run": run.name,
@@ -142,11 +152,16 @@ def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
         "seconds": clock.seconds,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    pairs = None if originals is None else (originals[:SHOWN_PAIRS], reconstructions[:SHOWN_PAIRS])
     return report, Pictures(generated[:SHOWN], real[:SHOWN], pairs, strips)
 
 
-def load_model(run: Run, step: int, device: torch.device) -> tuple[nn.Module, str]:
+def choose_device(settings: Settings) -> torch.device:
+    """``auto`` is the machine's accelerator where it has one, else the processor."""
+    accelerator = torch.accelerator.current_accelerator(check_available=True) if settings.device == "auto" else None
+    return accelerator or torch.device("cpu")
+
+
+def load_model(run: Run, step: int, device: torch.device) -> tuple[Generator, str]:
     """The averaged generator of the checkpoint after ``step``, in evaluation mode, and the hash of its weights.
 
     Raises:
@@ -157,7 +172,7 @@ def load_model(run: Run, step: int, device: torch.device) -> tuple[nn.Module, st
         raise UserError(f"{run.path} has no checkpoint of step {step}: possible: {possible}")
     folder = run.checkpoint_path(step) / "ema"
     weights = hash_network(folder)
-    return load_network(folder).to(device=device).eval().requires_grad_(False), weights
+    return cast(Generator, load_network(folder).to(device=device).eval().requires_grad_(False)), weights
 
 
 def compare_pictures(model: Generator, data: ImageSet, settings: Settings) -> tuple[Score, Tensor, Tensor]:
@@ -172,19 +187,17 @@ def compare_pictures(model: Generator, data: ImageSet, settings: Settings) -> tu
     return score_pictures(network, generated, real, other, seed=settings.seed), generated, real
 
 
-def reconstruct(model: nn.Module, images: Tensor) -> Tensor:
+def reconstruct(model: Autoencoder, images: Tensor, device: torch.device) -> Tensor:
     """What the decoder makes of the codes of uint8 pictures, uint8."""
-    device = next(model.parameters()).device
     return in_batches(lambda x: checked(model.synthesize(model.encode(floats(x).to(device)))), images)
 
 
-def encode(model: nn.Module, data: LabelledSet, settings: Settings) -> tuple[Labelled, Json]:
+def encode(model: Encoder, data: LabelledSet, settings: Settings, device: torch.device) -> tuple[Labelled, Json]:
     """Codes of pictures drawn at random without repetition, with their factors; and which codes are in use."""
     wanted = settings.train_samples + settings.test_samples
     n = min(wanted, len(data))
     train = n * settings.train_samples // wanted
     chosen = torch.randperm(len(data), generator=seeded(settings.seed, "codes"))[:n]
-    device = next(model.parameters()).device
     means, divergences = [], []
     for part in chosen.split(BATCH):
         images = floats(data.images(part)).to(device)
@@ -230,9 +243,9 @@ def follow(model: Generator, seed: int) -> tuple[Json, list[Tensor]]:
 def why_no_codes(model: Generator, data: ImageSet) -> str:
     """Why MIG and DCI cannot be had; empty where they can."""
     if not isinstance(model, Encoder):
-        return "it needs codes of pictures, and this generator has no encoder"
+        return "needs codes of pictures, and this generator has no encoder"
     if not isinstance(data, LabelledSet):
-        return f"it needs labelled pictures, and the data set {data.name!r} has no labels"
+        return f"needs labelled pictures, and the data set {data.name!r} has no labels"
     return ""
 
 

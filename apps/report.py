@@ -24,6 +24,16 @@ Json = dict[str, Any]
 NO_SCALARS = frozenset({"step", "time"})
 """What ``metrics.jsonl`` holds besides scalars worth drawing."""
 
+LEGEND = {
+    "perfect": "the factors themselves as codes",
+    "rotated": "this run's codes, each scaled to unit variance, in a randomly rotated basis: all they know, and no axes",
+    "noise": "random codes of the same shape",
+    "other data": "as many other pictures of the data set, what a perfect generator would get",
+    "shuffled pixels": "the data's pictures with their pixels in random order",
+    "mean picture": "always answering the mean of these pictures",
+}
+"""What the reference points of the scores are."""
+
 KNOWS = "; beside it stands the factor that the code of this direction knows most about, and how much of it"
 
 IN_USE, KL = "variance of a code over the data", "nats that a code carries about a picture (KL divergence)"
@@ -90,6 +100,9 @@ def render(report: Json, pictures: Pictures, history: Sequence[Mapping[str, Any]
         subtitle=_subtitle(report),
         verdict=verdict(report),
         cards=[_card(score) for score in report["scores"]],
+        legend=[
+            (name, words) for name, words in LEGEND.items() if any(name in s["baselines"] for s in report["scores"])
+        ],
         notes=_notes(report),
         figures=_figures(pictures),
         directions=directions | {"steps": [_signed(position) for position in directions["positions"]]},
@@ -187,6 +200,7 @@ def _card(score: Json) -> Json:
     """What the page says of one score: the number first, then what it means, then what to compare it with."""
     interval, references = score["interval"], score["baselines"]
     low, high = interval or (None, None)
+    ends = [figure(end, score) for end in interval or ()]
     rows = [Bar("this run", score["value"], figure(score["value"], score), low, high, main=True)]
     for name, value in references.items():
         spread, text = score["spreads"].get(name), figure(value, score)
@@ -199,7 +213,7 @@ def _card(score: Json) -> Json:
         "name": score["name"],
         "arrow": "↑ higher is better" if score["better"] == "higher" else "↓ lower is better",
         "value": figure(score["value"], score) + score["unit"],
-        "interval": f"{figure(low, score)} – {figure(high, score)}" if interval else "",
+        "interval": " – ".join(ends),
         "explanation": score["explanation"],
         "bars": bars(rows, max(row.value for row in rows) if top is None else top),
         "variant": score["variant"],
@@ -210,8 +224,8 @@ def _notes(report: Json) -> list[str]:
     absent: dict[str, list[str]] = {}
     for entry in report["not_applicable"]:
         absent.setdefault(entry["reason"], []).append(entry["name"])
-    lines = [f"Without {' and '.join(names)}: {reason}." for reason, names in absent.items()]
-    return lines + report["notes"] + [note for score in report["scores"] for note in score["notes"]]
+    lines = [f"No {' or '.join(names)}: that {reason}." for reason, names in absent.items()]
+    return [*lines, *report["notes"], *(note for score in report["scores"] for note in score["notes"])]
 
 
 def _figures(pictures: Pictures) -> dict[str, str]:

@@ -132,7 +132,7 @@ def score_mig(labelled: Labelled, *, seed: int, rotations: int = 3) -> Score:
         baselines=means,
         spreads=spreads,
         interval=(max(0.0, low), min(1.0, high)),
-        settings={"bins": result.bins, "samples": len(codes), "seed": seed},
+        settings={"bins": result.bins, "samples": len(codes), "seed": seed, "rotations": rotations},
         parts=parts_of(result),
         notes=tuple(notes_on(labelled, result.bins)),
     )
@@ -171,7 +171,7 @@ def score_dci(labelled: Labelled, *, learner: str, seed: int, rotations: int = 3
                 explanation=explanation,
                 baselines=means,
                 spreads=spreads,
-                settings={"learner": learner, "samples": list(result.samples), "seed": seed},
+                settings={"learner": learner, "samples": list(result.samples), "seed": seed, "rotations": rotations},
                 # The three share one matrix: the first of them carries it.
                 parts=parts_of(result) if name == "disentanglement" else {},
             )
@@ -246,7 +246,7 @@ def reference_points(
     return {
         "perfect": [metric(perfect(factors, codes.shape[1], seed), factors)],
         "rotated": [metric(rotated(codes, seed + i), factors) for i in range(rotations)],
-        "noise": [metric(noise(*codes.shape, seed=seed), factors)],
+        "noise": [metric(noise(len(codes), codes.shape[1], seed), factors)],
     }
 
 

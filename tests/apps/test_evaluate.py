@@ -1,0 +1,336 @@
+"""``disentangle evaluate``: what it measures of a run, what it writes, and what it refuses."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import RECIPES, make_trainer
+from torch import Tensor, nn
+
+from disentangle.apps import measure as measure_module
+from disentangle.apps.cli import main
+from disentangle.apps.evaluate import Settings, evaluate
+from disentangle.apps.measure import encode, follow, measure
+from disentangle.apps.scoring import score_dci, score_mig
+from disentangle.errors import UserError
+from disentangle.metrics import frechet_distance, load_features
+from disentangle.models import EigenGAN
+from disentangle.training.draws import seeded
+from disentangle.training.recipe import DataConfig
+from disentangle.training.run import Run
+
+CPU = torch.device("cpu")
+FEW = Settings(train_samples=150, test_samples=80, samples=24)
+
+
+class Corners:
+    """Cheap features: the means of a picture's sixteen parts."""
+
+    name = "corners"
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(images, 4).flatten(1)
+
+
+@pytest.fixture
+def corners(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The feature network costs seconds; what is not about it does without."""
+    monkeypatch.setattr(measure_module, "load_features", lambda device=None: Corners())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A real, tiny run of each kind."""
+    folder = tmp_path_factory.mktemp("runs")
+    for kind, recipe in RECIPES.items():
+        make_trainer(folder / kind, recipe).train()
+    return {kind: folder / kind for kind in RECIPES}
+
+
+@pytest.fixture
+def runs(trained: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
+    """Copies of them, to be written into."""
+    return {kind: Path(shutil.copytree(path, tmp_path / kind)) for kind, path in trained.items()}
+
+
+def steady(report: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in report.items() if key not in ("seconds", "created")}
+
+
+def by_name(report: dict[str, Any]) -> dict[str, Any]:
+    return {score["name"]: score for score in report["scores"]}
+
+
+def numbers(value: Any) -> Iterator[object]:
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from numbers(part)
+    else:
+        yield value
+
+
+@pytest.mark.usefixtures("corners")
+def test_a_vae_gets_every_score_and_the_files_hold_them(runs: dict[str, Path]) -> None:
+    run = Run.open(runs["vae"])
+    report = evaluate(run, FEW, command="the command")
+    assert json.loads((run.path / "report.json").read_text()) == report
+    assert list(by_name(report)) == [
+        "MIG",
+        "DCI disentanglement",
+        "DCI completeness",
+        "DCI informativeness",
+        "Fréchet distance",
+        "Reconstruction error",
+    ]
+    assert (report["version"], report["kind"], report["step"], report["seed"]) == (1, "vae", 6, 0)
+    assert report["samples"] == {"pictures": 24, "reconstructions": 24, "train_codes": 150, "test_codes": 80}
+    for score in report["scores"]:
+        assert isinstance(score["value"], float)
+        assert all(isinstance(number, float) for number in score["baselines"].values())
+        assert score["explanation"].endswith(".")
+    assert set(by_name(report)["MIG"]["baselines"]) == {"rotated", "perfect", "noise"}
+    assert len(report["codes"]["names"]) == len(report["codes"]["active"]) == len(report["codes"]["kl"]) == 6
+    assert not any(isinstance(value, float) and not np.isfinite(value) for value in numbers(report))
+    page = (run.path / "report.html").read_text()
+    assert "the command" in page
+    assert "Reconstructions" in page
+
+
+@pytest.mark.usefixtures("corners")
+def test_a_gan_says_why_it_has_no_codes(runs: dict[str, Path]) -> None:
+    run = Run.open(runs["gan"])
+    report = evaluate(run, FEW)
+    assert list(by_name(report)) == ["Fréchet distance"]
+    assert [entry["name"] for entry in report["not_applicable"]] == ["MIG", "DCI"]
+    assert all("no encoder" in entry["reason"] for entry in report["not_applicable"])
+    assert report["codes"] is None
+    assert "this generator has no encoder" in (run.path / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("corners")
+def test_a_seed_gives_the_same_report_and_another_one_another(trained: dict[str, Path]) -> None:
+    run = Run.open(trained["vae"])
+    torch.manual_seed(1)
+    first, pictures = measure(run, FEW)
+    torch.manual_seed(2)  # a global seed must not matter
+    again, same = measure(run, FEW)
+    other, different = measure(run, replace(FEW, seed=1))
+    assert steady(first) == steady(again)
+    assert torch.equal(pictures.samples, same.samples)
+    assert not torch.equal(pictures.samples, different.samples)
+    changed = {name for name, score in by_name(other).items() if score["value"] != by_name(first)[name]["value"]}
+    # digits have one factor: with that, DCI's disentanglement is always 1
+    assert changed == set(by_name(first)) - {"DCI disentanglement"}
+
+
+def test_the_frechet_distance_is_a_direct_call(trained: dict[str, Path]) -> None:
+    run = Run.open(trained["gan"])
+    report, _ = measure(run, replace(FEW, samples=20))
+    data, model, network = run.data(), run.load_generator(), load_features()
+    with torch.no_grad():
+        made = model.synthesize(model.sample_latents(20, seeded(0, "samples")))
+    eight_bits = ((made + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1
+    chosen = torch.randperm(len(data), generator=seeded(0, "pictures"))[:20]
+    direct = frechet_distance(network(eight_bits), network(data.images(chosen) / 127.5 - 1))
+    score = by_name(report)["Fréchet distance"]
+    assert score["value"] == pytest.approx(direct.score, rel=1e-4)
+    assert network.name in score["variant"]
+    assert score["parts"]["n"] == 20
+
+
+@pytest.mark.usefixtures("corners")
+def test_the_scores_of_codes_are_direct_calls(trained: dict[str, Path]) -> None:
+    run = Run.open(trained["vae"])
+    report, _ = measure(run, FEW)
+    labelled, _ = encode(run.load_generator(), run.data(), FEW, CPU)
+    assert by_name(report)["MIG"] == score_mig(labelled, seed=0).to_dict()
+    for score in score_dci(labelled, learner="random_forest", seed=0):
+        assert by_name(report)[score.name] == score.to_dict()
+
+
+class Pixels:
+    """A labelled set whose first pixels are the factors; remembers what it was asked for."""
+
+    name, size, channels = "pixels", 32, 1
+    factor_names, factor_sizes = ("a", "b"), (5, 7)
+    factor_values = (tuple("01234"), tuple("0123456"))
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.asked: list[int] = []
+
+    def __len__(self) -> int:
+        return self.n
+
+    def factors(self, indices: Tensor) -> Tensor:
+        return torch.stack([indices % 5, indices // 5 % 7], dim=1)
+
+    def images(self, indices: Tensor) -> Tensor:
+        self.asked += indices.tolist()
+        pictures = torch.zeros(len(indices), 1, 32, 32, dtype=torch.uint8)
+        pictures[:, 0, 0, :2] = self.factors(indices).byte()
+        return pictures
+
+
+class Seer(nn.Module):
+    """An encoder that makes no mistake, and has a constant code besides."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        return ((images[:, 0, 0, :2] + 1) * 127.5) @ torch.tensor([[0.0, 2.0, 0.0], [-1.0, 0.0, 0.0]])
+
+
+def test_a_perfect_encoder_gets_perfect_scores() -> None:
+    data = Pixels(3_500)
+    labelled, codes = encode(Seer(), data, Settings(train_samples=1_000, test_samples=500), CPU)
+    assert len(data.asked) == len(set(data.asked)) == 1_500
+    assert torch.equal(torch.from_numpy(labelled.factors), data.factors(torch.tensor(data.asked)))
+    assert np.allclose(labelled.codes[:, :2], labelled.factors[:, ::-1] * [-1, 2])
+    assert codes["active"] == [True, True, False]
+    assert codes["kl"] is None
+    gap = score_mig(labelled, seed=0)
+    assert gap.value == pytest.approx(gap.baselines["perfect"])
+    assert gap.value > 0.98 > 0.5 > gap.baselines["rotated"]
+
+
+def test_few_data_are_shared_out_in_proportion() -> None:
+    data = Pixels(90)
+    labelled, _ = encode(Seer(), data, Settings(), CPU)
+    assert (labelled.train, len(labelled.codes)) == (60, 90)
+    assert sorted(data.asked) == list(range(90))
+
+
+@pytest.mark.usefixtures("corners")
+def test_a_data_set_too_small_is_said_to_be(trained: dict[str, Path]) -> None:
+    report, _ = measure(Run.open(trained["vae"]), Settings(samples=2_000))
+    assert report["samples"]["pictures"] == 898  # half of 1,797, so that the other half can be compared with
+    assert (report["samples"]["train_codes"], report["samples"]["test_codes"]) == (1_198, 599)
+    assert report["notes"] == [
+        "The data set has only 1,797 pictures: 898 pictures instead of 2,000, 1,198 train codes instead of 10,000, "
+        "599 test codes instead of 5,000."
+    ]
+
+
+@pytest.mark.usefixtures("corners")
+def test_pictures_without_labels_still_have_a_frechet_distance(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(12):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (32, 32), dtype=np.uint8)).save(folder / f"{i}.png")
+    data = DataConfig("folder", size=32, channels=1, root=folder)
+    trainer = make_trainer(tmp_path / "digits", RECIPES["vae"])
+    trainer.train()
+    config = json.loads((tmp_path / "digits/config.json").read_text())
+    config["recipe"]["data"] |= {"name": data.name, "channels": 1, "root": str(folder), "pictures": None}
+    (tmp_path / "digits/config.json").write_text(json.dumps(config))
+    report, _ = measure(Run.open(tmp_path / "digits"), FEW)
+    assert list(by_name(report)) == ["Fréchet distance", "Reconstruction error"]
+    assert report["samples"]["pictures"] == 6
+    assert "'folder' has no labels" in report["not_applicable"][0]["reason"]
+
+
+def test_directions_come_strongest_first_and_faint_ones_are_left_out() -> None:
+    model = EigenGAN(size=32, channels=1, rank=2, noise=4, base_channels=4, max_channels=4).eval()
+    model.blocks[0].subspace.scale.data[:] = torch.tensor([0.0, 1e-3])
+    info, strips = follow(model, seed=0)
+    activity = [entry["activity"] for entry in info["all"]]
+    assert info["count"] == len(info["all"]) == 6
+    shown = [activity[k] for k in info["shown"]]
+    assert shown == sorted(activity, reverse=True)[: len(shown)]
+    assert len(shown) == len(strips) == 4
+    assert strips[0].shape == (9, 1, 32, 32)
+    assert {entry["latent"] for entry in info["all"]} == set(range(6))
+
+
+def test_the_command_prints_the_scores_and_where_the_page_is(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], corners: None
+) -> None:
+    out = tmp_path / "elsewhere"
+    options = ["--train-samples", "150", "--test-samples", "80", "--samples", "24", "--out", str(out)]
+    main(["evaluate", str(runs["vae"]), *options])
+    printed = capsys.readouterr().out
+    report = json.loads((out / "report.json").read_text())
+    assert f"{by_name(report)['MIG']['value']:.3f}" in printed
+    assert str(out / "report.html") in printed
+    assert report["command"] == " ".join(["disentangle", "evaluate", str(runs["vae"]), *options])
+    assert not (runs["vae"] / "report.json").exists()
+
+
+def test_an_earlier_checkpoint_can_be_scored(runs: dict[str, Path], corners: None) -> None:
+    run = Run.open(runs["vae"])
+    earlier, _ = measure(run, replace(FEW, checkpoint=4))
+    newest, _ = measure(run, FEW)
+    assert (earlier["step"], newest["step"]) == (4, 6)
+    assert earlier["weights"] != newest["weights"] == run.weights_hash()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{folder}/nothing"], "no run folder at"),
+        (["{folder}"], "not a run folder"),
+        (["{vae}", "--checkpoint", "5"], "no checkpoint of step 5: possible: 4, 6"),
+        (["{vae}", "--samples", "1"], "--samples must be at least 2, got 1"),
+        (["{vae}", "--train-samples", "3"], "--train-samples must be at least"),
+        (["{vae}", "--out", "{vae}/config.json"], "--out must be a folder"),
+    ],
+)
+def test_bad_input_is_one_line(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    places = {"folder": str(tmp_path), **{kind: str(path) for kind, path in runs.items()}}
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", *(argument.format(**places) for argument in arguments)])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("disentangle: error: ")
+    assert message in error
+    assert not (runs["vae"] / "report.json").exists()
+
+
+def test_a_run_without_a_checkpoint_is_refused(runs: dict[str, Path]) -> None:
+    shutil.rmtree(runs["vae"] / "checkpoints")
+    with pytest.raises(UserError, match="no checkpoint yet"):
+        evaluate(Run.open(runs["vae"]), FEW)
+
+
+@pytest.mark.usefixtures("corners")
+def test_a_diverged_run_is_refused_and_the_old_report_stays(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.open(runs["vae"])
+    evaluate(run, FEW)
+    before = {name: (run.path / name).read_bytes() for name in ("report.json", "report.html")}
+    real = measure_module.load_network
+
+    def diverged(path: Path) -> nn.Module:
+        model = real(path)
+        next(model.parameters()).data.fill_(torch.nan)
+        return model
+
+    monkeypatch.setattr(measure_module, "load_network", diverged)
+    with pytest.raises(UserError, match="diverged"):
+        evaluate(run, FEW)
+    assert before == {name: (run.path / name).read_bytes() for name in before}
+
+
+def test_help_shows_an_example_and_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys\n"
+        "from disentangle.apps.cli import main\n"
+        "try:\n    main(['evaluate', '--help'])\n"
+        "except SystemExit as stop:\n    sys.exit(stop.code or 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "disentangle evaluate runs/" in done.stdout
+    for option in ("--samples", "--seed", "--out", "--device", "--checkpoint", "--dci-learner", "--train-samples"):
+        assert option in done.stdout
