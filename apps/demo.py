@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 
 RECIPE = "scenes-vae-nog"
 
+EVALUATE = ("--train-samples", "4000", "--test-samples", "2000", "--samples", "1000")
+"""How the demo is scored: on fewer samples than `disentangle evaluate` takes by itself, to be done in a minute."""
+
 
 @dataclass(frozen=True)
 class Args:
@@ -47,33 +50,31 @@ def main(argv: Sequence[str]) -> None:
     recipe = RECIPES[RECIPE]
     if not (args.out / "config.json").exists():
         logger.info("1/3  training: %s", recipe.summary)
-        train.train(RECIPE, recipe, args.out, device="auto")
+        train.train(RECIPE, recipe, args.out)
     else:
         run = Run.open(args.out)
         if run.recipe != recipe:
             raise UserError(f"{args.out} holds another run than the demo's: name another folder with --out")
-        if (run.checkpoints() or [0])[-1] < recipe.steps:
-            logger.info("1/3  training: goes on in %s", args.out)
+        if recipe.steps not in run.checkpoints():
+            logger.info("1/3  training goes on in %s", args.out)
             train.resume(args.out)
     run = Run.open(args.out)
     if not (run.path / "report.json").exists():
         logger.info("2/3  scores")
-        evaluate.main([str(run.path), "--train-samples", "5000", "--test-samples", "2000", "--samples", "1000"])
-    if not (run.path / "directions" / "subspace" / "traversal.gif").exists():
+        evaluate.main([str(run.path), *EVALUATE])
+    if not (run.path / "directions" / "subspace" / "directions.json").exists():
         logger.info("3/3  directions")
         discover.main([str(run.path)])
-    sys.stdout.write(f"{summary(run)}\ndone in {clock(time.monotonic() - began)}\n")
+    logger.info("done in %s; what there is to see:", clock(time.monotonic() - began))
+    for name in ("report.html", "directions/subspace/strips.png", "directions/subspace/traversal.gif"):
+        sys.stdout.write(f"  {run.path / name}\n")
+    sys.stdout.flush()
     if args.serve:
         from disentangle.apps.traverse.launch import launch
 
         launch(run.path, args.port, open_browser=args.browser, block=True)
 
 
-def summary(run: "object") -> str:
-    """Where everything is."""
-    raise NotImplementedError
-
-
 def clock(seconds: float) -> str:
     """Minutes and seconds."""
-    return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
+    return "{:.0f}:{:02.0f}".format(*divmod(seconds, 60))

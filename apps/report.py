@@ -26,7 +26,7 @@ NO_SCALARS = frozenset({"step", "time"})
 
 LEGEND = {
     "perfect": "the factors themselves as codes",
-    "rotated": "this run's codes, each scaled to unit variance, in a randomly rotated basis: all they know, and no axes",
+    "rotated": "this run's codes, each of unit variance, in a randomly rotated basis: all they know, and no axes",
     "noise": "random codes of the same shape",
     "other data": "as many other pictures of the data set, what a perfect generator would get",
     "shuffled pixels": "the data's pictures with their pixels in random order",
