@@ -71,8 +71,8 @@ class EigenBlock(nn.Module):
             span = span.contiguous(memory_format=torch.channels_last)
         coordinates = F.pad(latents * self.subspace.scale, (0, 1), value=1.0)
         features = self.feature_up(add_and_activate(features, coordinates, self.subspace_same, span))
-        features = self.feature_same(add_and_activate(features, coordinates, self.subspace_up, span))
-        return features
+        features = add_and_activate(features, coordinates, self.subspace_up, span)
+        return self.feature_same(features)  # type: ignore[no-any-return]
 
 
 def add_and_activate(features: Tensor, coordinates: Tensor, conv: nn.Module, span: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class ToImage(nn.Conv2d):
         kernels = torch.stack([F.pad(self.weight, (j, columns - 1 - j, i, rows - 1 - i)) for i, j in places])
         bias = None if self.bias is None else self.bias.repeat(len(places))
         blocks = F.conv2d(features, kernels.flatten(0, 1), bias, stride=(rows, columns), padding=self.padding)
-        blocks = blocks.unflatten(1, (rows, columns, self.out_channels))
+        blocks = blocks.view(n, rows, columns, self.out_channels, h // rows, w // columns)
         return blocks.permute(0, 3, 4, 1, 5, 2).reshape(n, self.out_channels, h, w)
 
 
