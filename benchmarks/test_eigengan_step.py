@@ -1,9 +1,9 @@
-"""One training iteration of EigenGAN, as the training loop makes it, beside a plain version of the same, in one run.
+"""One training iteration of EigenGAN, as the training loop makes it, beside a plain version of it, in the same run.
 
 Both: discriminator and generator step on 32 pictures of 64×64, hinge loss, DiffAugment, AdamW, averaged weights, the
-published networks. The plain one is what the papers' formulas say, in float32 and contiguous memory: the subspace's
+published networks. The plain one is what the paper's formulas say, in float32 and contiguous memory: the subspace's
 features of every picture convolved, one discriminator pass for real and one for generated pictures, gradients of all
-that has parameters, one tensor updated after the other. It computes the same losses, as a test here checks.
+that has parameters, one tensor updated after the other. The first losses of the two are compared.
 
     make bench ARGS="-k eigengan"
 
@@ -38,7 +38,7 @@ LOSS = GANLoss(r1_weight=0.0)
 
 
 class Fast:
-    """The iteration of :mod:`disentangle.training.loop`, precision and memory format left to the processor."""
+    """The iteration of :mod:`disentangle.training.loop`, precision and memory format left to it."""
 
     def __init__(self, channels: int) -> None:
         self.generator = EigenGAN(SIZE, channels).to(memory_format=torch.channels_last)

@@ -71,8 +71,8 @@ class EigenBlock(nn.Module):
             span = span.contiguous(memory_format=torch.channels_last)
         coordinates = F.pad(latents * self.subspace.scale, (0, 1), value=1.0)
         features = self.feature_up(add_and_activate(features, coordinates, self.subspace_same, span))
-        features = self.feature_same(add_and_activate(features, coordinates, self.subspace_up, span))
-        return features
+        features = add_and_activate(features, coordinates, self.subspace_up, span)
+        return self.feature_same(features)  # type: ignore[no-any-return]
 
 
 def add_and_activate(features: Tensor, coordinates: Tensor, conv: nn.Module, span: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ def add_and_activate(features: Tensor, coordinates: Tensor, conv: nn.Module, spa
 
 
 class ToImage(nn.Conv2d):
-    """The convolution that makes pictures of features: ``nn.Conv2d`` of stride 1 and equal size, faster on a CPU.
+    """The convolution that makes pictures of features: ``nn.Conv2d`` of stride 1 that keeps the size, faster on a CPU.
 
     A CPU computes 8 or 16 output channels at once, of which a picture fills 1 or 3. So the pixels of a small block become
     channels: one convolution makes whole blocks, its stride their size and its kernel the picture's at each place in
@@ -124,8 +124,8 @@ class ToImage(nn.Conv2d):
         kernels = torch.stack([F.pad(self.weight, (j, columns - 1 - j, i, rows - 1 - i)) for i, j in places])
         bias = None if self.bias is None else self.bias.repeat(len(places))
         blocks = F.conv2d(features, kernels.flatten(0, 1), bias, stride=(rows, columns), padding=self.padding)
-        blocks = blocks.unflatten(1, (rows, columns, self.out_channels))
-        return blocks.permute(0, 3, 4, 1, 5, 2).reshape(n, self.out_channels, h, w)  # type: ignore[no-any-return]
+        blocks = blocks.view(n, rows, columns, self.out_channels, h // rows, w // columns)
+        return blocks.permute(0, 3, 4, 1, 5, 2).reshape(n, self.out_channels, h, w)
 
 
 def block_projections(blocks: nn.ModuleList, prefix: str) -> tuple[Projection, ...]:

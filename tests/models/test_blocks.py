@@ -1,4 +1,4 @@
-"""The fast forms of EigenGAN's layers equal the published, direct ones; so do their first and second derivatives."""
+"""The fast forms of EigenGAN's layers equal the published, direct ones, first and second derivatives included."""
 
 from collections.abc import Sequence
 
