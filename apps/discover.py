@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LOOP_ROWS = 3
+LOOP_ROWS, LOOP_COLUMNS = 3, 6
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def main(argv: list[str]) -> None:
     folder = run.path / "directions" / args.method
     found.save(folder)
     write_atomic(folder / "strips.png", png_bytes(strips(generator, found, latents[: args.rows], order)))
-    write_atomic(folder / "traversal.gif", gif_bytes(loop(generator, found, latents[:LOOP_ROWS], order[:6])))
+    moving = [k for k in order if not found.still[k]][:LOOP_COLUMNS] or order[:1]
+    write_atomic(folder / "traversal.gif", gif_bytes(loop(generator, found, latents[:LOOP_ROWS], moving)))
     Console(file=sys.stdout).print(table(found, order))
     logger.info(
         "step %d, seed %d; %d directions, strips.png and traversal.gif in %s", run.step, args.seed, len(found), folder
@@ -128,6 +129,6 @@ def table(directions: "Directions", order: list[int]) -> "Table":
             directions.labels[k],
             f"{float(directions.spectrum[k]):.4g}",
             "repeated" if bool(directions.repeated[k]) else "alone" if gap == float("inf") else f"{gap:.3f}",
-            f"{float(directions.activity[k]):.4f}",
+            f"{float(directions.activity[k]):.2g}",
         )
     return drawn

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from disentangle.errors import UserError
+
 
 class SubspaceLayer(nn.Module):
     r"""A learned linear subspace of a feature space: latents in, features out.
@@ -26,13 +28,13 @@ class SubspaceLayer(nn.Module):
         mean: ``(features,)``, initially zero.
 
     Raises:
-        ValueError: where ``rank`` is not in ``1 … features``.
+        UserError: where ``rank`` is not in ``1 … features``.
     """
 
     def __init__(self, features: int, rank: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
         if not 1 <= rank <= features:
-            raise ValueError(f"rank must lie between 1 and features ({features}), got {rank}")
+            raise UserError(f"rank must lie between 1 and features ({features}), got {rank}")
         gaussian = torch.randn(features, rank, generator=generator, dtype=torch.float64)
         orthonormal = torch.linalg.qr(gaussian).Q.mT.contiguous()
         self.basis = nn.Parameter(orthonormal.to(torch.get_default_dtype()))

@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from disentangle.errors import UserError
 from disentangle.generator import Projection
-from disentangle.models.blocks import SLOPE, EigenBlock, block_projections, check_channels, draw_normal, scales
+from disentangle.models.blocks import (
+    SLOPE,
+    EigenBlock,
+    ToImage,
+    block_projections,
+    check_channels,
+    draw_normal,
+    scales,
+)
 
 
 class EigenGAN(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -60,7 +68,7 @@ class EigenGAN(ModelMixin, ConfigMixin):  # type: ignore[misc]
             torch.manual_seed(seed)
             self.seed_features = nn.Linear(noise, widths[0] * 4 * 4)
             self.blocks = nn.ModuleList(EigenBlock(widths[i], widths[i + 1], s, rank) for i, s in enumerate(layers))
-            self.to_image = nn.Conv2d(base_channels, channels, 7, padding=3)
+            self.to_image = ToImage(base_channels, channels, 7)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents ``(n, latent_size)`` to pictures ``(n, channels, size, size)`` in [-1, 1]."""
@@ -70,7 +78,7 @@ class EigenGAN(ModelMixin, ConfigMixin):  # type: ignore[misc]
             features = features.contiguous(memory_format=torch.channels_last)
         for block, z in zip(self.blocks, codes.split(self.rank, dim=1), strict=True):
             features = block(z, features)
-        return torch.tanh(self.to_image(F.leaky_relu(features, SLOPE)))
+        return torch.tanh(self.to_image(F.leaky_relu(features, SLOPE, inplace=True)))
 
     def sample_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw ``(n, latent_size)`` latents from N(0, I)."""

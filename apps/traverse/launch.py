@@ -61,6 +61,9 @@ def launch(runs: Path, port: int | None = None, open_browser: bool = False, bloc
     chosen = _free_port(port)
     # Read when Gradio is imported: without it, Gradio reports its launch and looks for a newer version.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    # Gradio asks its own server whether it is up; a proxy would be asked about its own 127.0.0.1 instead.
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    os.environ["no_proxy"] = f"{direct},{HOST}" if direct else HOST
 
     from disentangle.apps.traverse.markup import CSS
     from disentangle.apps.traverse.page import build, theme

@@ -96,6 +96,7 @@ TRACK = """linear-gradient(to right, var(--border-color-primary) min(50%, var(--
 """A slider's track that is filled from the middle, where zero is, to the thumb."""
 
 CSS = f"""
+.gradio-container {{ overflow: clip !important; }}
 .gradio-container .main.app.app {{ max-width: 1240px; padding: 14px 20px 24px; }}
 .heading {{ display: flex; align-items: baseline; gap: 0 14px; flex-wrap: wrap; }}
 .heading h1 {{ font-size: 21px; font-weight: 700; margin: 0; }}
@@ -118,7 +119,10 @@ CSS = f"""
 
 #start {{ align-items: center; }}
 #stage, #strip, #facts, #scores {{ padding: 0 1px; }}
-.sliders .form {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); }}
+#truncation input::-webkit-slider-runnable-track {{ background: linear-gradient(to right,
+  var(--slider-color) var(--range_progress), var(--border-color-primary) var(--range_progress)) !important; }}
+.sliders .form {{ background: var(--block-background-fill) !important; display: grid;
+  grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); }}
 .sliders .block {{ padding: 7px 12px 9px !important; overflow: visible !important; }}
 .sliders .head {{ margin-bottom: 2px !important; }}
 .sliders .min_value, .sliders .max_value {{ display: none; }}
@@ -138,4 +142,13 @@ input[type=range]:focus-visible {{ outline: 2px solid var(--color-accent) !impor
 .score span {{ font-size: 13px; }}
 .score b {{ font-size: 17px; font-variant-numeric: tabular-nums; }}
 .score small {{ grid-column: 1 / 3; font-size: 11.5px; color: var(--body-text-color-subdued); }}
+
+@media (max-width: 760px) {{
+  /* One column: the picture stays in sight above the sliders. Without its column's box it sticks to the whole page. */
+  .column:has(> #stage) {{ display: contents; }}
+  #stage {{ position: sticky; top: 0; z-index: 100; padding: 8px 0; background: var(--body-background-fill); }}
+  #stage, #strip, #start {{ width: 100%; flex: none; }}
+  .stage .moved {{ flex-basis: 250px; }}
+  .strip {{ min-height: 86px; }}
+}}
 """

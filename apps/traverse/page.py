@@ -15,10 +15,10 @@ FIRST, MOST = 12, 48
 SEEDS = 2**31 - 1
 SLIDER = "direction-"
 METHODS = [
-    ("learned subspaces", "subspace"),
+    ("subspaces", "subspace"),
     ("weights (SeFa)", "weights"),
-    ("coordinates (baseline)", "coordinates"),
-    ("random (baseline)", "random"),
+    ("coordinates", "coordinates"),
+    ("random", "random"),
 ]
 HEADING = '<div class="heading"><h1>Disentangle</h1><span>one slider a direction, the most active first</span></div>'
 

@@ -22,7 +22,6 @@ from disentangle.training.run import Run
 
 POSITIONS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 KEPT = 4
-STILL = 0.01
 SAMPLES = 8
 
 
@@ -64,9 +63,8 @@ class View:
 
     @property
     def active(self) -> int:
-        """How many of the first sliders visibly change the picture: by at least a hundredth of what the first does."""
-        activity = self.directions.activity[list(self.order)]
-        return len(activity) - int((activity < STILL * activity[0]).sum())
+        """How many sliders visibly change the picture; they are the first ones."""
+        return len(self.order) - int(self.directions.still.sum())
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ FIELDS = ("layers", "space", "discoverer", "settings", "seed", "weights")
 # Weights are float32: a singular value is known to about 1e-7 of the largest, its direction to 1e-7 / gap. Below this
 # gap the last digits of the weights turn the direction by more than a thousandth: it is a choice of the algorithm's.
 REPEATED_GAP = 1e-4
+STILL = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,11 @@ class Directions:
     def repeated(self) -> Tensor:
         """``(k,)`` bool: the singular value is repeated, so that any rotation among its directions would do as well."""
         return self.gaps < REPEATED_GAP
+
+    @property
+    def still(self) -> Tensor:
+        """``(k,)`` bool: the direction hardly changes the pictures, by less than a hundredth of what the first does."""
+        return self.activity < STILL * self.activity.max()
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -122,8 +122,7 @@ class VAEObjective(nn.Module):
 
     The logarithm is summed over pixels; both terms are averaged over pictures.
 
-    The weight β rises linearly from 0 over the first ``warmup`` steps. The likelihood is Bernoulli over intensities in
-    [0, 1] or Gaussian of unit variance over values in [-1, 1].
+    The likelihood is Bernoulli over intensities in [0, 1] or Gaussian of unit variance over values in [-1, 1].
     """
 
     def __init__(self, model: BetaVAE, loss: VAELoss) -> None:
@@ -138,7 +137,7 @@ class VAEObjective(nn.Module):
         logits = self.model.logits(mean + noise * torch.exp(0.5 * log_variance)).to(batch.images.dtype)
         reconstruction = reconstruction_loss(logits, batch.images, self.loss.likelihood)
         kl = gaussian_kl(mean, log_variance).sum(dim=1).mean()
-        beta = self.loss.beta * min(1.0, batch.draws.step / max(1, self.loss.warmup))
+        beta = self.loss.beta_at(batch.draws.step)
         return {"loss": reconstruction + beta * kl, "reconstruction": reconstruction, "kl": kl}
 
 

@@ -98,8 +98,11 @@ class VAELoss:
     """The β-VAE's objective.
 
     Attributes:
-        beta: weight of the KL divergence.
-        warmup: steps over which beta rises from 0.
+        beta: weight of the KL divergence, once the warm-up is over.
+        warmup: steps over which the weight moves to beta on a straight line …
+        beta_start: … from here. From below (0) the codes are filled before they are regularised; from above each factor
+            is given a code of its own before the next is let in, much as with a growing capacity (Burgess et al. 2018,
+            arXiv 1804.03599).
         likelihood: of the pixels.
     """
 
@@ -107,7 +110,13 @@ class VAELoss:
     kind: Literal["vae"] = "vae"
     beta: float = 4.0
     warmup: int = 0
+    beta_start: float = 0.0
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
+
+    def beta_at(self, step: int) -> float:
+        """Weight of the KL divergence at ``step``, counted from 1."""
+        done = min(1.0, step / self.warmup) if self.warmup else 1.0
+        return self.beta_start + (self.beta - self.beta_start) * done
 
 
 @dataclass(frozen=True)

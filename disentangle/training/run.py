@@ -165,7 +165,7 @@ class Run:
                 break
         return rows
 
-    def load_generator(self, ema: bool = True, device: torch.device | str | None = None) -> nn.Module:
+    def load_generator(self, ema: bool = True, device: torch.device | str | None = None) -> EigenGAN | BetaVAE:
         """The generator of the newest checkpoint, ready to use.
 
         Args:
@@ -180,7 +180,9 @@ class Run:
             UserError: where there is no checkpoint or it cannot be read.
         """
         model = load_network(self.checkpoint_path(self.step) / ("ema" if ema else "generator"))
-        return model.to(device=device).eval().requires_grad_(False)
+        if not isinstance(model, EigenGAN | BetaVAE):
+            raise UserError(f"{self.path} is damaged: its generator is a {type(model).__name__}")
+        return model.to(device=device).eval().requires_grad_(False)  # type: ignore[no-any-return]
 
     def data(self) -> ImageSet:
         """The data set that the run was trained on.

@@ -151,6 +151,18 @@ def test_a_port_in_use_is_one_line(run: Run) -> None:
         launch.launch(run.path, 70000)
 
 
+def test_it_starts_behind_a_proxy_and_ends(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    page = launch.launch(run.path, 0, block=False)
+    port = int(page.local_url.rstrip("/").rsplit(":", 1)[1])
+    assert page.local_url.startswith("http://127.0.0.1:")
+    with pytest.raises(UserError, match=f"port {port} is in use"):
+        launch.launch(run.path, port, block=False)
+    page.close(verbose=False)
+
+
 def test_no_run_is_an_error_before_anything_is_served(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="give a run, or a folder of runs"):
         launch.main([str(tmp_path / "nowhere"), "--port", "0"])

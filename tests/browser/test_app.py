@@ -210,12 +210,32 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_missing(browser: "Chrome", 
     assert failed == []
 
 
+def test_the_picture_stays_in_sight_on_a_phone(browser: "Chrome") -> None:
+    browser.set_window_size(500, 700)
+    browser.execute_script("document.querySelector('#reset').scrollIntoView({block: 'end'})")
+    wait(browser, lambda: browser.execute_script("return window.scrollY") > 100, "the page to scroll")
+    top = browser.execute_script("return document.getElementById('moved').getBoundingClientRect().top")
+    browser.set_window_size(1280, 943)
+    assert 0 <= top < 60
+
+
 def test_it_fits_a_laptop_and_a_phone(browser: "Chrome") -> None:
     for width, height in ((1280, 943), (500, 900)):  # a window of headless Chromium is at least 500 pixels wide
         browser.set_window_size(width, height)
         overflow = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
         assert overflow <= 0, f"the page scrolls sideways at {width} pixels"
         assert browser.find_element("id", "moved").size["width"] >= 250
+
+
+def test_pictures_for_programs(address: str) -> None:
+    from gradio_client import Client
+
+    client = Client(address, verbose=False)
+    plain, same, moved = (
+        client.predict("grey", 3, 1.0, amounts, "subspace", api_name="/picture") for amounts in ([], [0.0], [3.0])
+    )
+    assert plain == same != moved
+    assert plain.startswith("data:image/png;base64,")
 
 
 def marked(browser: "Chrome") -> str:

@@ -110,7 +110,9 @@ def test_grey_pictures_come_in_three_equal_channels_if_asked(data: ImageSet, arg
         return
     assert data.channels == 1
     indices = some(data, 4)
-    assert torch.equal(load(**arguments, channels=3).images(indices), data.images(indices).expand(-1, 3, -1, -1))
+    coloured = load(**arguments, channels=3).images(indices)
+    assert torch.equal(coloured, data.images(indices).expand(-1, 3, -1, -1))
+    assert coloured.is_contiguous()
 
 
 SCRIPT = """

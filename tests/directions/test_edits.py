@@ -88,3 +88,4 @@ def test_activity_finds_the_layer_that_does_nothing(generator: LinearGenerator) 
     assert found.spectrum.argmax() == 0, "the spectrum alone would put it first"
     assert [found.layers[k] for k in found.most_active(3)] == ["layer 2"] * 3
     assert found.activity[0].item() == 0.0
+    assert found.still.tolist() == [layer == "layer 1" for layer in found.layers]

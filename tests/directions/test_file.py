@@ -1,6 +1,7 @@
 """The direction file gives back what was put in, or says in a line why not."""
 
 import dataclasses
+import errno
 import json
 from pathlib import Path
 
@@ -107,6 +108,21 @@ def test_a_folder_that_cannot_be_written(directions: Directions, tmp_path: Path)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write the directions"):
         directions.save(tmp_path / "file")
+
+
+def test_no_space_left_keeps_what_was_there(
+    directions: Directions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directions.save(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UserError, match="No space left"):
+        directions.take([0]).save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_the_dataclass_refuses_what_does_not_fit(directions: Directions) -> None:

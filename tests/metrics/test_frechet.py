@@ -55,6 +55,8 @@ def cases():
         "one set constant": (tall, np.full((5, 8), 0.7)),
         "float32": (tall.astype(np.float32), normal((30, 8)).astype(np.float32)),
         "large offset": (tall + 1000, tall[::-1] * 1.01 + 1000),
+        "3% apart": (tall, tall * 1.03),
+        "8% apart": (tall, tall * 1.08),
         "small perturbation": (tall, tall + 1e-5 * normal(tall.shape)),
         "small perturbation of a singular set": (wide, wide + 1e-5 * normal(wide.shape)),
         "small perturbation, repeated": (repeated, repeated + 1e-5 * normal(repeated.shape)),

@@ -1,0 +1,183 @@
+"""Laws of every model: shapes and ranges, gradients to every parameter, round trips to the bit, determinism."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from disentangle.errors import UserError
+from disentangle.generator import Encoder, Generator
+from disentangle.models import BetaVAE, Discriminator, EigenGAN
+
+Build = Callable[..., nn.Module]
+
+
+def small_gan(**changes: int) -> EigenGAN:
+    return EigenGAN(
+        **{"size": 32, "channels": 3, "rank": 3, "noise": 5, "base_channels": 4, "max_channels": 8} | changes
+    )
+
+
+def small_vae(**changes: int) -> BetaVAE:
+    small = {"size": 32, "channels": 3, "rank": 3, "base_channels": 4, "max_channels": 8, "encoder_channels": 4}
+    return BetaVAE(**small | {"hidden": 16} | changes)
+
+
+GENERATORS = {"eigengan": small_gan, "vae": small_vae}
+
+
+@pytest.fixture(params=sorted(GENERATORS))
+def build(request: pytest.FixtureRequest) -> Build:
+    return GENERATORS[request.param]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(32, 1), (32, 3), (64, 1), (64, 3)])
+def test_latents_become_pictures(build: Build, size: int, channels: int) -> None:
+    model = build(size=size, channels=channels)
+    assert isinstance(model, Generator)
+    latents = model.sample_latents(2, seeded())
+    assert latents.shape == (2, model.latent_size)
+    images = model.synthesize(latents)
+    assert images.shape == (2, channels, size, size)
+    assert images.dtype == torch.float32
+    assert images.abs().max() <= 1
+
+
+@pytest.mark.parametrize("size", [128, 256])
+def test_eigengan_has_a_layer_for_every_power_of_two(size: int) -> None:
+    model = small_gan(size=size, base_channels=1)
+    assert model.latent_size == 3 * (len(f"{size:b}") - 3) + 5
+    assert model.synthesize(model.sample_latents(1, seeded())).shape == (1, 3, size, size)
+
+
+def test_eigengan_is_the_published_network() -> None:
+    model, judge = EigenGAN(size=256, channels=3), Discriminator(size=256, channels=3)
+    assert [p.matrix().shape for p in model.projections()] == [
+        (512 * 4**2, 6), (512 * 8**2, 6), (256 * 16**2, 6), (128 * 32**2, 6), (64 * 64**2, 6), (32 * 128**2, 6)
+    ]  # fmt: skip
+    assert model.latent_size == 6 * 6 + 512
+    assert model.blocks[0].subspace.scale.tolist() == [18, 15, 12, 9, 6, 3]
+    convolutions = [m for m in judge.features if isinstance(m, nn.Conv2d)]
+    assert [(c.out_channels, c.kernel_size[0], c.stride[0]) for c in convolutions] == [
+        (16, 7, 1), (16, 3, 1), (32, 3, 2), (32, 3, 1), (64, 3, 2), (64, 3, 1), (128, 3, 2), (128, 3, 1),
+        (256, 3, 2), (256, 3, 1), (512, 3, 2), (512, 3, 1), (512, 3, 2), (512, 3, 1),
+    ]  # fmt: skip
+
+
+def test_the_seed_decides_weights_and_latents(build: Build) -> None:
+    torch.manual_seed(11)
+    state = torch.random.get_rng_state()
+    one, same, other = build(seed=1), build(seed=1), build(seed=2)
+    assert torch.equal(torch.random.get_rng_state(), state), "building a model moved the global generator"
+    weights = [torch.cat([p.flatten() for p in m.parameters()]) for m in (one, same, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert torch.equal(one.sample_latents(3, seeded(4)), other.sample_latents(3, seeded(4)))
+    assert not torch.equal(one.sample_latents(3, seeded(4)), one.sample_latents(3, seeded(5)))
+
+
+def test_latents_are_standard_normal(build: Build) -> None:
+    latents = build().sample_latents(5_000, seeded())
+    assert latents.mean(0).abs().max() < 0.06
+    assert (latents.var(0) - 1).abs().max() < 0.1
+
+
+def test_a_saved_model_is_the_same_to_the_bit(build: Build, tmp_path: Path) -> None:
+    model = build(seed=3)
+    model.save_pretrained(tmp_path, safe_serialization=True)
+    loaded = type(model).from_pretrained(tmp_path, use_safetensors=True)
+    assert [p.name for p in tmp_path.glob("*.bin")] == []
+    latents = model.sample_latents(2, seeded())
+    assert torch.equal(loaded.synthesize(latents), model.synthesize(latents))
+    assert loaded.config["rank"] == 3
+
+
+def test_channels_last_computes_the_same(build: Build) -> None:
+    model = build().double()
+    latents = model.sample_latents(2, seeded())
+    images = model.synthesize(latents)
+    assert torch.allclose(model.to(memory_format=torch.channels_last).synthesize(latents), images, rtol=0, atol=1e-13)
+
+
+def test_a_picture_does_not_depend_on_its_batch(build: Build) -> None:
+    model = build().double()
+    latents = model.sample_latents(4, seeded())
+    assert torch.allclose(model.synthesize(latents)[2:3], model.synthesize(latents[2:3]), rtol=0, atol=1e-13)
+
+
+def test_projections_name_the_weight_and_the_latents_that_it_sees(build: Build) -> None:
+    model = build().double()
+    parameters = dict(model.named_parameters())
+    layers = model.projections()
+    assert len(layers) == 3
+    seen = [i for p in layers for i in range(model.latent_size)[p.latents]]
+    assert seen == list(range(9))
+    latents = model.sample_latents(1, seeded()).requires_grad_()
+    for projection, block in zip(layers, model.blocks, strict=True):
+        assert parameters[projection.parameter] is block.subspace.basis
+        jacobian = torch.autograd.functional.jacobian(block.subspace, latents[0, projection.latents])
+        assert torch.allclose(projection.matrix(), jacobian, rtol=1e-12, atol=1e-12)
+        assert not projection.matrix().requires_grad
+
+
+def test_every_latent_and_every_parameter_matters(build: Build) -> None:
+    model = build()
+    latents = model.sample_latents(4, seeded()).requires_grad_()
+    target = torch.rand(4, 3, 32, 32, generator=seeded())
+    (model.synthesize(latents) - target).square().sum().backward()
+    assert (latents.grad.abs().sum(0) > 0).all()
+    silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert [name for name in silent if not name.startswith(("encoder.", "posterior."))] == []
+
+
+def test_the_vae_encodes(tmp_path: Path) -> None:
+    model = small_vae()
+    assert isinstance(model, Encoder)
+    images = torch.rand(4, 3, 32, 32, generator=seeded()) * 2 - 1
+    mean, log_variance = model.posterior_of(images)
+    assert mean.shape == log_variance.shape == (4, 9)
+    assert torch.equal(model.encode(images), mean)
+    (mean.sum() + log_variance.sum()).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.encoder.parameters())
+    assert torch.allclose(model.synthesize(mean), torch.tanh(model.logits(mean) / 2))
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_the_discriminator_gives_a_logit_a_picture(size: int) -> None:
+    judge = Discriminator(size=size, channels=1, base_channels=2, max_channels=4)
+    logits = judge(torch.rand(3, 1, size, size))
+    assert logits.shape == (3,)
+    logits.sum().backward()
+    assert all(p.grad is not None for p in judge.parameters())
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: small_gan(size=48), "power of two, at least 32, got 48; the nearest are 32 and 64"),
+        (lambda: small_gan(size=16), "got 16; the nearest are 32 and 64"),
+        (lambda: Discriminator(size=100), "got 100; the nearest are 64 and 128"),
+        (lambda: small_vae(size=128), "size must be 32 or 64, got 128"),
+        (lambda: small_gan(channels=2), "channels must be 1"),
+        (lambda: small_vae(channels=4), "channels must be 1"),
+        (lambda: small_gan(rank=0), "at least 1, got 0"),
+        (lambda: small_gan(noise=0), "at least 1"),
+        (lambda: small_vae(hidden=0), "at least 1"),
+        (lambda: small_gan(rank=1_000), "rank must lie between 1 and"),
+    ],
+)
+def test_impossible_models_are_refused(make: Callable[[], nn.Module], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_the_size_is_refused_in_one_line() -> None:
+    with pytest.raises(UserError) as error:
+        EigenGAN(size=48)
+    assert "\n" not in str(error.value)
