@@ -26,11 +26,10 @@ NO_SCALARS = frozenset({"step", "time"})
 
 LEGEND = {
     "perfect": "the factors themselves as codes",
-    "rotated": "this run's codes, each of unit variance, in a randomly rotated basis: all they know, and no axes",
+    "rotated": "this run's codes, each scaled to unit variance, in a randomly rotated basis",
     "noise": "random codes of the same shape",
     "other data": "as many other pictures of the data set, what a perfect generator would get",
-    "shuffled pixels": "the data's pictures with their pixels in random order",
-    "mean picture": "always answering the mean of these pictures",
+    "mean picture": "the mean of the data's pictures, over and over",
 }
 """What the reference points of the scores are."""
 
