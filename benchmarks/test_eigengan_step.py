@@ -49,7 +49,7 @@ class Fast:
             GeneratorObjective(self.generator, self.discriminator, LOSS),
         ]
         self.optimizers = [
-            torch.optim.AdamW(objective.parameters(), 1e-4, betas=(0.5, 0.99), weight_decay=0.0, foreach=True)
+            torch.optim.AdamW(objective.parameters(), 1e-4, betas=(0.5, 0.99), weight_decay=0.0, fused=True)
             for objective in self.objectives
         ]
         self.ema = EMA(self.generator, 1000.0)

@@ -62,6 +62,8 @@ class EigenBlock(nn.Module):
         self.subspace_up = nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
         self.feature_up = nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
         self.feature_same = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        for conv in (self.subspace_same, self.subspace_up, self.feature_up, self.feature_same):
+            keep_variance(conv)
 
     def forward(self, latents: Tensor, features: Tensor) -> Tensor:
         """Latents ``(n, q)`` and features ``(n, c, s, s)`` to features ``(n, c', 2s, 2s)``."""
@@ -99,9 +101,9 @@ def add_and_activate(features: Tensor, coordinates: Tensor, conv: nn.Module, spa
 class ToImage(nn.Conv2d):
     """The convolution that makes pictures of features: ``nn.Conv2d`` of stride 1 that keeps the size, faster on a CPU.
 
-    A CPU computes 8 or 16 output channels at once, of which a picture fills 1 or 3. So the pixels of a small block become
-    channels: one convolution makes whole blocks, its stride their size and its kernel the picture's at each place in
-    the block. The sums are the same, and the zeros around the shifted kernels cost less than idle lanes.
+    A CPU computes 8 or 16 output channels at once, of which a picture fills 1 or 3. So the pixels of a small block
+    become channels: one convolution makes whole blocks, its stride their size and its kernel the picture's at each
+    place in the block. The sums are the same, and the zeros around the shifted kernels cost less than idle lanes.
 
     Args:
         in_channels: channels of the features.
@@ -126,6 +128,21 @@ class ToImage(nn.Conv2d):
         blocks = F.conv2d(features, kernels.flatten(0, 1), bias, stride=(rows, columns), padding=self.padding)
         blocks = blocks.view(n, rows, columns, self.out_channels, h // rows, w // columns)
         return blocks.permute(0, 3, 4, 1, 5, 2).reshape(n, self.out_channels, h, w)
+
+
+@torch.no_grad()
+def keep_variance(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """Initialise a convolution such that leaky-ReLU features keep their variance through it, and its bias with 0.
+
+    As published for EigenGAN: He, Zhang, Ren, Sun, "Delving Deep into Rectifiers", ICCV 2015, arXiv 1502.01852. Torch's
+    own initial weights would shrink what a latent of a coarse layer does to a third with every convolution on its way.
+    """
+    inputs = conv.in_channels * math.prod(conv.kernel_size)
+    if isinstance(conv, nn.ConvTranspose2d):
+        inputs /= math.prod(conv.stride)  # type: ignore[assignment]  # so many kernel entries meet in a pixel
+    nn.init.normal_(conv.weight, std=math.sqrt(2 / (1 + SLOPE**2) / inputs))
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
 
 
 def block_projections(blocks: nn.ModuleList, prefix: str) -> tuple[Projection, ...]:

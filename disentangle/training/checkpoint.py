@@ -17,6 +17,14 @@ KEEP = 2
 """Checkpoints kept: the newest, and one before it in case the newest is damaged by something else."""
 
 
+def follow_memory_format(optimizer: torch.optim.Optimizer) -> None:
+    """Lay the moments out in memory as their parameters are, which files do not keep and fused updates rely on."""
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            if value.shape == parameter.shape:
+                values[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
 def save(
     run: Run, step: int, networks: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
 ) -> None:
@@ -76,6 +84,7 @@ def restore(run: Run, networks: Mapping[str, nn.Module], optimizers: Mapping[str
                 if owner == name:
                     values.setdefault(int(index), {})[entry] = tensor
             optimizer.load_state_dict({"state": values, "param_groups": state["param_groups"][name]})
+            follow_memory_format(optimizer)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(

@@ -141,7 +141,7 @@ class Trainer:
             lr=settings.rate,
             betas=settings.betas,
             weight_decay=settings.weight_decay,
-            foreach=True,
+            fused=True,
         )
         return Phase(name, self.accelerator.prepare_model(objective), optimizer, treatment)
 
