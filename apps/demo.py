@@ -13,7 +13,7 @@ from disentangle.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-RECIPE = "scenes-vae-nog"
+RECIPE = "scenes-vae"
 
 EVALUATE = ("--train-samples", "4000", "--test-samples", "2000", "--samples", "1000")
 """How the demo is scored: on fewer samples than `disentangle evaluate` takes by itself, to be done in a minute."""

@@ -23,7 +23,7 @@ Train a recipe, or go on with a run that was stopped, from its newest checkpoint
   disentangle train --resume RUN      goes on after Ctrl-C, a kill or a power cut
 
 examples:
-  disentangle train sprites-vae-nog --steps 2000 --seed 1 --out runs/first
+  disentangle train sprites-vae --steps 2000 --seed 1 --out runs/first
   disentangle train --resume runs/first
 """
 
@@ -32,7 +32,7 @@ examples:
 class TrainArgs:
     """Train a recipe. Every setting of the recipe can be changed.
 
-    Example: disentangle train sprites-vae-nog --steps 2000 --seed 1 --out runs/first
+    Example: disentangle train sprites-vae --steps 2000 --seed 1 --out runs/first
     """
 
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
