@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tiny import RECIPES as TINY
 
 from disentangle.apps import demo
 from disentangle.apps.cli import main
 from disentangle.training.recipes import RECIPES
 from disentangle.training.run import Run
-from tiny import RECIPES as TINY
 
 
 @pytest.fixture(autouse=True)

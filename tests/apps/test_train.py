@@ -5,14 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tiny import RECIPES as TINY
 
 from disentangle.apps import train
 from disentangle.apps.cli import main
 from disentangle.training.recipes import RECIPES
 from disentangle.training.run import Run
-from tiny import RECIPES as TINY
 
-SMALL = "--model.base-channels 2 --model.max-channels 4 --model.encoder-channels 2 --model.hidden 8 --batch 4".split()
+SMALL = ["--model.base-channels", "2", "--model.max-channels", "4", "--model.encoder-channels", "2", "--batch", "4"]
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +32,8 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def test_every_setting_can_be_changed_and_is_kept(tmp_path: Path) -> None:
-    main(
-        ["train", "digits-vae", *SMALL, "--steps", "2", "--seed", "3", "--loss.beta", "2.5", "--out", "run"]
-        + ["--treatment.names", "nog", "olr", "--optimizer.betas", "0.8", "0.9", "--data.pictures", "50"]
-    )
+    changes = ["--treatment.names", "nog", "olr", "--optimizer.betas", "0.8", "0.9", "--data.pictures", "50"]
+    main(["train", "digits-vae", *SMALL, *changes, "--steps", "2", "--seed", "3", "--loss.beta", "2.5", "--out", "run"])
     run = Run.open(tmp_path / "run")
     assert run.step == 2
     recipe = run.recipe
