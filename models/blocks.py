@@ -131,18 +131,21 @@ class ToImage(nn.Conv2d):
 
 
 @torch.no_grad()
-def keep_variance(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
-    """Initialise a convolution such that leaky-ReLU features keep their variance through it, and its bias with 0.
+def keep_variance(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> None:
+    """Initialise a layer such that leaky-ReLU features keep their variance through it, and its bias with 0.
 
     As published for EigenGAN: He, Zhang, Ren, Sun, "Delving Deep into Rectifiers", ICCV 2015, arXiv 1502.01852. Torch's
     own initial weights would shrink what a latent of a coarse layer does to a third with every convolution on its way.
     """
-    inputs = conv.in_channels * math.prod(conv.kernel_size)
-    if isinstance(conv, nn.ConvTranspose2d):
-        inputs /= math.prod(conv.stride)  # type: ignore[assignment]  # so many kernel entries meet in a pixel
-    nn.init.normal_(conv.weight, std=math.sqrt(2 / (1 + SLOPE**2) / inputs))
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
+    if isinstance(layer, nn.Linear):
+        inputs: float = layer.in_features
+    else:
+        inputs = layer.in_channels * math.prod(layer.kernel_size)
+    if isinstance(layer, nn.ConvTranspose2d):
+        inputs /= math.prod(layer.stride)  # so many of the kernel's entries meet in a pixel
+    nn.init.normal_(layer.weight, std=math.sqrt(2 / (1 + SLOPE**2) / inputs))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def block_projections(blocks: nn.ModuleList, prefix: str) -> tuple[Projection, ...]:

@@ -10,7 +10,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from disentangle.models.blocks import SLOPE, check_channels, scales
+from disentangle.models.blocks import SLOPE, check_channels, keep_variance, scales
 
 
 class Discriminator(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -45,6 +45,9 @@ class Discriminator(ModelMixin, ConfigMixin):  # type: ignore[misc]
             self.logit = nn.Sequential(
                 nn.Linear(widths[-1] * 4 * 4, widths[-1]), nn.LeakyReLU(SLOPE, inplace=True), nn.Linear(widths[-1], 1)
             )
+            for layer in self.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    keep_variance(layer)
 
     def forward(self, images: Tensor) -> Tensor:
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to logits ``(n,)``: positive for real."""

@@ -18,6 +18,7 @@ from disentangle.models.blocks import (
     block_projections,
     check_channels,
     draw_normal,
+    keep_variance,
     scales,
 )
 
@@ -67,6 +68,7 @@ class EigenGAN(ModelMixin, ConfigMixin):  # type: ignore[misc]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.seed_features = nn.Linear(noise, widths[0] * 4 * 4)
+            keep_variance(self.seed_features)
             self.blocks = nn.ModuleList(EigenBlock(widths[i], widths[i + 1], s, rank) for i, s in enumerate(layers))
             self.to_image = ToImage(base_channels, channels, 7)
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from disentangle.models.blocks import SLOPE, EigenBlock, ToImage
+from disentangle.models.blocks import SLOPE, EigenBlock, ToImage, keep_variance
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
 
@@ -71,3 +71,23 @@ def test_to_image_is_saved_as_a_convolution() -> None:
 def test_to_image_refuses_an_even_kernel() -> None:
     with pytest.raises(ValueError, match="odd, got 4"):
         ToImage(4, 3, 4)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(48, 48, 3, padding=1),
+        nn.Conv2d(48, 96, 3, stride=2, padding=1),
+        nn.ConvTranspose2d(48, 24, 3, stride=2, padding=1, output_padding=1),
+        nn.Conv2d(48, 48, 1),
+    ],
+)
+def test_initial_weights_keep_the_variance(layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    torch.manual_seed(0)
+    keep_variance(layer)
+    features = torch.randn(8, 48, 16, 16)
+    for _ in range(3):  # away from the border, where zeros come in
+        image = layer(F.leaky_relu(features, SLOPE))[..., 2:-2, 2:-2]
+        assert abs(float(image.detach().var()) - 1) < 0.15
+        features = torch.randn(8, 48, 16, 16)
+    assert float(layer.bias.detach().abs().sum()) == 0
