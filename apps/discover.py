@@ -38,7 +38,7 @@ class Args:
     layer: tuple[str, ...] = ()
     """Only these layers, such as "layer 2"; all by default."""
     directions: int = 8
-    """How many to draw, the most active first. All that are found are kept."""
+    """How many to draw at most, the most active first; those that hardly change the picture are left out, not lost."""
     seed: int = 0
     """Where the drawings start, and what the random method and the measurement draw from."""
     rows: int = 1
@@ -78,12 +78,13 @@ def main(argv: list[str]) -> None:
         seed=args.seed,
         samples=args.samples,
     )
-    order = found.most_active(args.directions)
+    # Those that hardly move the picture are kept in the file, and left out of what people look at.
+    order = [k for k in found.most_active(args.directions) if not found.still[k]] or found.most_active(1)
     latents = generator.sample_latents(max(args.rows, LOOP_ROWS), torch.Generator().manual_seed(args.seed))
     folder = run.path / "directions" / args.method
     found.save(folder)
     write_atomic(folder / "strips.png", png_bytes(strips(generator, found, latents[: args.rows], order)))
-    moving = [k for k in order if not found.still[k]][:LOOP_COLUMNS] or order[:1]
+    moving = order[:LOOP_COLUMNS]
     write_atomic(folder / "traversal.gif", gif_bytes(loop(generator, found, latents[:LOOP_ROWS], moving)))
     Console(file=sys.stdout).print(table(found, order))
     logger.info(
@@ -119,7 +120,7 @@ def table(directions: "Directions", order: list[int]) -> "Table":
     """The directions at ``order`` as a table."""
     from rich.table import Table
 
-    drawn = Table(title=f"{directions.discoverer}: the {len(order)} most active of {len(directions)} directions")
+    drawn = Table(title=f"{directions.discoverer}: {len(order)} of {len(directions)} directions, the most active first")
     drawn.add_column("direction")
     for name in ("spectrum", "gap", "activity"):
         drawn.add_column(name, justify="right")
