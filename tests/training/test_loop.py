@@ -140,3 +140,17 @@ def test_a_recipe_survives_its_dictionary(recipe: Recipe) -> None:
         Recipe.from_dict(recipe.to_dict() | {"batch": "many"})
     with pytest.raises(UserError, match="not a recipe of this version: bath"):
         Recipe.from_dict(recipe.to_dict() | {"bath": 3})
+
+
+def test_tensorboard_gets_the_same_scalars(tmp_path: Path, recipe: Recipe) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trainer = make_trainer(tmp_path / "run", replace(recipe, steps=2, tensorboard=True))
+    trainer.train()
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    for row in trainer.run.metrics():
+        for name, value in row.items():
+            if name != "step":
+                logged = {event.step: event.value for event in events.Scalars(name)}
+                assert logged[int(row["step"])] == pytest.approx(value, rel=1e-6)
