@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -57,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         run(sys.argv[1:] if argv is None else argv)
     except UserError as error:
-        sys.stderr.write(f"disentangle: error: {error}\n")
+        if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+            sys.stderr.write(f"disentangle: error: {error}\n")
         raise SystemExit(2) from None
     except BrokenPipeError:
         raise SystemExit(1) from None

@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
     if not (run.path / "report.json").exists():
         logger.info("2/3  scores")
         evaluate.main([str(run.path), *EVALUATE])
-    if not (run.path / "directions" / "subspace" / "directions.json").exists():
+    if not (run.path / "directions" / "subspace" / "traversal.gif").exists():
         logger.info("3/3  directions")
         discover.main([str(run.path)])
     logger.info("done in %s; what there is to see:", clock(time.monotonic() - began))

@@ -33,6 +33,7 @@ from disentangle.generator import Encoder, Generator
 from disentangle.metrics import load_features
 from disentangle.pictures import to_uint8
 from disentangle.training.draws import seeded
+from disentangle.training.hardware import choose_device
 from disentangle.training.run import Run, hash_network, load_network
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
     clock = Clock()
     with clock("reading the model and the data"):
         step = run.step if settings.checkpoint is None else settings.checkpoint
-        device = choose_device(settings)
+        device = choose_device(settings.device)
         model, weights = load_model(run, step, device)
         data = run.data()
         if len(data) < 4:
@@ -155,12 +156,6 @@ def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
     return report, Pictures(generated[:SHOWN], real[:SHOWN], pairs, strips)
 
 
-def choose_device(settings: Settings) -> torch.device:
-    """``auto`` is the machine's accelerator where it has one, else the processor."""
-    accelerator = torch.accelerator.current_accelerator(check_available=True) if settings.device == "auto" else None
-    return accelerator or torch.device("cpu")
-
-
 def load_model(run: Run, step: int, device: torch.device) -> tuple[Generator, str]:
     """The averaged generator of the checkpoint after ``step``, in evaluation mode, and the hash of its weights.
 
@@ -203,7 +198,7 @@ def encode(model: Encoder, data: LabelledSet, settings: Settings, device: torch.
         images = floats(data.images(part)).to(device)
         if hasattr(model, "posterior_of"):
             mean, log_variance = model.posterior_of(images)
-            divergences.append((mean.square() + log_variance.exp() - log_variance - 1).double().cpu() / 2)
+            divergences.append((mean.square() + log_variance.exp() - log_variance - 1).cpu().double() / 2)
         else:
             mean = model.encode(images)
         means.append(mean.float().cpu())

@@ -100,19 +100,22 @@ def train(name: str, recipe: Recipe, out: Path | None = None, device: str = "aut
     Raises:
         UserError: on bad input; nothing is overwritten.
     """
-    from accelerate import Accelerator
     from accelerate.utils import broadcast_object_list
 
     from disentangle.data import load
+    from disentangle.training.hardware import autocast_dtype, finish, make_accelerator
     from disentangle.training.loop import Trainer
     from disentangle.training.run import Run
 
     recipe.check()
-    accelerator = Accelerator(cpu=device == "cpu")
+    accelerator = make_accelerator(device)
     # Everything that can be wrong is tried before a folder is made: the data, the networks, the treatment.
     data = load(recipe.data.name, size=recipe.data.size, channels=recipe.data.channels, root=recipe.data.root)
     if recipe.data.root is not None:
         recipe = replace(recipe, data=replace(recipe.data, root=recipe.data.root.resolve()))
+    if recipe.precision == "auto":  # decided once, so that a run resumed on another machine computes as it began
+        narrow = autocast_dtype("auto", accelerator.device)
+        recipe = replace(recipe, precision="float32" if narrow is None else "bfloat16")
     path = [str(out or free_folder(Path("runs") / name))]
     broadcast_object_list(path)
     draft = Run.draft(Path(path[0]), name, recipe)
@@ -122,6 +125,7 @@ def train(name: str, recipe: Recipe, out: Path | None = None, device: str = "aut
         logger.info("%s: %s pictures, %d steps, into %s", name, f"{len(trainer.pictures):,}", recipe.steps, path[0])
     accelerator.wait_for_everyone()
     trainer.train()
+    finish(accelerator)
     return Path(path[0])
 
 
@@ -131,22 +135,26 @@ def resume(path: Path, steps: int | None = None, device: str = "auto") -> None:
     Raises:
         UserError: where it is no run, or is damaged.
     """
-    from accelerate import Accelerator
-
+    from disentangle.training.hardware import finish, make_accelerator
     from disentangle.training.loop import Trainer
     from disentangle.training.run import Run
 
     run = Run.open(path)
-    accelerator = Accelerator(cpu=device == "cpu")
-    if steps is not None and steps != run.recipe.steps:
+    newest = (run.checkpoints() or [0])[-1]
+    changed = steps is not None and steps != run.recipe.steps
+    if steps is not None and changed:
+        if steps < newest:
+            raise UserError(f"{path} is at step {newest} already, --steps {steps} is behind it: give more, or none")
         run = Run.draft(run.path, run.config["name"], replace(run.recipe, steps=steps))
-        if accelerator.is_main_process:
-            run.write_config()
+    accelerator = make_accelerator(device)
     trainer = Trainer(run, run.data(), accelerator)
     if accelerator.is_main_process:
-        done = run.checkpoints()
-        logger.info("going on with %s from step %d of %d", path, done[-1] if done else 0, run.recipe.steps)
+        if changed:
+            run.write_config()
+        logger.info("going on with %s from step %d of %d", path, newest, run.recipe.steps)
+    accelerator.wait_for_everyone()
     trainer.train()
+    finish(accelerator)
 
 
 def free_folder(path: Path) -> Path:

@@ -99,7 +99,8 @@ def polar(
             several times as fast for a wide basis (where a singular value is so small that squaring it would cost
             digits, it goes through a QR factorisation instead); ``"auto"``: ``"gram"`` where one side is at least twice
             the other and ``null="drop"``, else ``"svd"``, since matrices near square are rarely conditioned well
-        enough. null: what becomes of singular values at or below ``rtol`` times the largest, ``"drop"`` or ``"fill"``.
+            enough.
+        null: what becomes of singular values at or below ``rtol`` times the largest, ``"drop"`` or ``"fill"``.
         rtol: **relative** to the largest singular value of each matrix; by default ``4 sqrt(min(m, n))`` machine
             epsilons of the dtype of ``g``.
 
@@ -272,9 +273,7 @@ def _svd_factors(g: Tensor, null: str, rtol: float, dtype: torch.dtype) -> tuple
 
 def _gram_factors(g: Tensor, null: str, rtol: float, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """As :func:`_svd_factors`, from the eigenvectors of the Gram matrix."""
-    if (
-        dtype == torch.float64
-    ):  # squares of float32 entries are in float64's range, squares of float64 entries may not be
+    if dtype == torch.float64:  # whose squares may leave float64's range, as those of float32 cannot
         largest = torch.linalg.vector_norm(g, math.inf, (-2, -1), keepdim=True)
         factor, left, sigma = _unit_gram_factors(g / largest.where(largest > 0, 1), null, rtol, dtype)
         return factor, left, sigma * largest[..., 0]

@@ -77,7 +77,9 @@ class EigenBlock(nn.Module):
         return self.feature_same(features)  # type: ignore[no-any-return]
 
 
-def add_and_activate(features: Tensor, coordinates: Tensor, conv: nn.Module, span: Tensor) -> Tensor:
+def add_and_activate(
+    features: Tensor, coordinates: Tensor, conv: nn.Conv2d | nn.ConvTranspose2d, span: Tensor
+) -> Tensor:
     """Leaky ReLU of ``features + conv(Σ_j coordinates[:, j] · span[j])``, the convolution applied to ``span`` alone.
 
     Args:
@@ -86,9 +88,15 @@ def add_and_activate(features: Tensor, coordinates: Tensor, conv: nn.Module, spa
         conv: a linear map of feature maps, with a bias.
         span: ``(q + 1, c', h', w')``.
     """
-    maps = conv(span)
-    bias = conv.bias[:, None, None]  # type: ignore[index]
-    maps = torch.cat([maps[:-1] - bias, maps[-1:]])
+    # The bias belongs to the mean's map alone. Added to the others and subtracted again it would cost them their digits
+    # in bfloat16, since a basis of unit length has small entries.
+    if isinstance(conv, nn.ConvTranspose2d):
+        padding, extra = conv.padding, conv.output_padding
+        maps = F.conv_transpose2d(span, conv.weight, None, conv.stride, padding, extra)  # type: ignore[arg-type]
+    else:
+        maps = F.conv2d(span, conv.weight, None, conv.stride, conv.padding)
+    if conv.bias is not None:
+        maps = torch.cat([maps[:-1], maps[-1:] + conv.bias.to(maps.dtype)[:, None, None]])
     # Flattened as rows, columns, channels: no copy where the features lie channels-last in memory.
     flat = features.permute(0, 2, 3, 1).flatten(1)
     flat = torch.addmm(flat.to(maps.dtype), coordinates.to(maps.dtype), maps.permute(0, 2, 3, 1).flatten(1))

@@ -35,7 +35,7 @@ class Discriminator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         check_channels(channels)
         widths = [min(max_channels, base_channels * 2**i) for i in range(len(scales(size)) + 1)]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 7, padding=3), nn.LeakyReLU(SLOPE, inplace=True)]
             for narrow, wide in pairwise(widths):
                 for conv in (nn.Conv2d(narrow, narrow, 3, padding=1), nn.Conv2d(narrow, wide, 3, stride=2, padding=1)):

@@ -66,7 +66,7 @@ class EigenGAN(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.noise = noise
         self.latent_size = len(layers) * rank + noise
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             self.seed_features = nn.Linear(noise, widths[0] * 4 * 4)
             keep_variance(self.seed_features)
             self.blocks = nn.ModuleList(EigenBlock(widths[i], widths[i + 1], s, rank) for i, s in enumerate(layers))

@@ -63,7 +63,7 @@ class BetaVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.rank = rank
         self.latent_size = len(layers) * rank
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             convolutions: list[nn.Module] = []
             for narrow, wide in pairwise(downs):
                 convolutions += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), nn.ReLU(inplace=True)]

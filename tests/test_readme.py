@@ -46,6 +46,8 @@ def commands(text: str) -> list[list[str]]:
                 continue  # what the command answers
             for part in line.strip().removeprefix("$ ").split(" && "):
                 words = shlex.split(part, comments=True)
+                while words and re.match(r"[A-Z_]+=", words[0]):  # an environment variable before the command
+                    words = words[1:]
                 if words:
                     found.append([Path(words[0]).name, *words[1:]])
     return found

@@ -3,9 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from accelerate import Accelerator
-
 from disentangle.data import load
+from disentangle.training.hardware import make_accelerator
 from disentangle.training.loop import Trainer
 from disentangle.training.recipe import AdamConfig, BetaVAEConfig, DataConfig, EigenGANConfig, GANLoss, Recipe, VAELoss
 from disentangle.training.run import Run
@@ -43,4 +42,4 @@ def make_trainer(path: Path, recipe: Recipe) -> Trainer:
     run = Run.draft(path, "tiny", recipe)
     run.create()
     data = load(recipe.data.name, size=recipe.data.size)
-    return Trainer(run, data, Accelerator(cpu=True))
+    return Trainer(run, data, make_accelerator("cpu"))

@@ -1,5 +1,6 @@
 """Files and folders that are either whole or not there."""
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -39,6 +40,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
                 os.fsync(file.fileno())
             os.chmod(name, 0o666 & ~_umask())
             os.replace(name, path)
+            _sync(path.parent)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
@@ -56,12 +58,11 @@ def folder_atomic(path: Path) -> Iterator[Path]:
         partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield partial
-            for file in partial.rglob("*"):
-                if file.is_file():
-                    with file.open("rb") as opened:
-                        os.fsync(opened.fileno())
+            for entry in (*partial.rglob("*"), partial):
+                _sync(entry)
             partial.chmod(0o777 & ~_umask())
             partial.rename(path)
+            _sync(path.parent)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -81,6 +82,33 @@ def clean_up(folder: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Have the system put a file, or a folder's list of files, on the disk, against a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process alone; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        UserError: where another process holds it.
+    """
+    with disk_errors(folder):
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UserError(f"another process is training in {folder}: wait until it ends, or stop it") from None
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -7,7 +7,8 @@ is not.
 
 import logging
 import math
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import torch
 from accelerate import Accelerator
@@ -20,7 +21,7 @@ from disentangle.pictures import grid, png_bytes, to_uint8
 from disentangle.training import checkpoint
 from disentangle.training.draws import Draws, Order, seeded
 from disentangle.training.ema import EMA
-from disentangle.training.files import write_atomic
+from disentangle.training.files import locked, write_atomic
 from disentangle.training.hardware import autocast_dtype
 from disentangle.training.metrics import MetricsLog
 from disentangle.training.objectives import Batch, DiscriminatorObjective, GeneratorObjective, VAEObjective
@@ -34,6 +35,10 @@ logger = logging.getLogger(__name__)
 
 SAMPLES = 64
 """Pictures in a sample grid, eight in a row."""
+
+
+ROUNDING = 2e-2
+"""Relative size of the rounding in a gradient that passed bfloat16: smaller singular values have no direction."""
 
 
 @dataclass
@@ -123,7 +128,10 @@ class Trainer:
 
     def _phases(self) -> list[Phase]:
         generator: EigenGAN | BetaVAE = self.networks["generator"]  # type: ignore[assignment]
-        treatment = bind(self.recipe.treatment, generator, [p.parameter for p in generator.projections()])
+        config = self.recipe.treatment
+        if self.autocast is not None and config.rtol is None:
+            config = replace(config, rtol=ROUNDING)
+        treatment = bind(config, generator, [p.parameter for p in generator.projections()])
         loss = self.recipe.loss
         if isinstance(loss, VAELoss):
             return [self._phase("vae", VAEObjective(generator, loss), treatment)]
@@ -149,8 +157,13 @@ class Trainer:
         """Train from the newest checkpoint to the last step.
 
         Raises:
-            UserError: where a loss is no longer finite, or a file cannot be written; the newest checkpoint stays.
+            UserError: where a loss is no longer finite, a file cannot be written, or another process trains this run; the
+                newest checkpoint stays.
         """
+        with locked(self.run.path) if self.accelerator.is_main_process else nullcontext():
+            self._train()
+
+    def _train(self) -> None:
         optimizers = {phase.name: phase.optimizer for phase in self.phases}
         networks = self.networks | {"ema": self.ema.model}
         start = checkpoint.restore(self.run, networks, optimizers)
@@ -173,6 +186,8 @@ class Trainer:
                     progress.update(step)
                 if main and (last or step % recipe.sample_every == 0):
                     self._draw_samples(step)
+                if save:
+                    self._check_weights(step)
                 if main and save:
                     checkpoint.save(self.run, step, networks, optimizers)
         finally:
@@ -209,7 +224,10 @@ class Trainer:
                 terms = phase.objective(Batch(images, draws))
             phase.optimizer.zero_grad(set_to_none=True)
             (terms["loss"] + phase.treatment.penalty()).backward()
-            phase.treatment.step(phase.optimizer)
+            try:
+                phase.treatment.step(phase.optimizer)
+            except ValueError as error:  # a gradient that is not finite has no nearest orthogonal one
+                raise self._diverged(step, str(error)) from error
             losses |= {f"{phase.name}/{name}": value.detach() for name, value in terms.items()}
         self.ema.update(self.networks["generator"], step)
         return losses
@@ -223,13 +241,22 @@ class Trainer:
             row |= {f"{phase.name}/{name}": value for name, value in phase.treatment.metrics().items()}
         bad = [name for name, value in row.items() if not math.isfinite(value)]
         if bad:
-            done = self.run.checkpoints()
-            kept = f"the checkpoint of step {done[-1]} is kept" if done else "there is no checkpoint yet"
-            raise UserError(
-                f"training diverged: {', '.join(bad)} not finite at step {step}; {kept}; "
-                "try a lower --optimizer.rate or --precision float32"
-            )
+            raise self._diverged(step, f"{', '.join(bad)} not finite")
         return row
+
+    def _check_weights(self, step: int) -> None:
+        """Raise where a weight is not finite, before it replaces one that is; the same on all processes."""
+        for name, network in (self.networks | {"ema": self.ema.model}).items():
+            total = torch.stack([p.detach().abs().max() for p in network.parameters()]).max()
+            if not math.isfinite(total):
+                raise self._diverged(step, f"weights of the {name} not finite")
+
+    def _diverged(self, step: int, what: str) -> UserError:
+        done = self.run.checkpoints()
+        kept = f"the checkpoint of step {done[-1]} is kept" if done else "there is no checkpoint yet"
+        return UserError(
+            f"training diverged: {what} at step {step}; {kept}; try a lower --optimizer.rate or --precision float32"
+        )
 
     @torch.no_grad()
     def _draw_samples(self, step: int) -> None:

@@ -39,6 +39,10 @@ ADVERSARIAL = {
         lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
         lambda fake: -fake.mean(),
     ),
+    "eigengan-hinge": AdversarialLoss(
+        lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
+        lambda fake: F.relu(1 - fake).mean(),
+    ),
     "non-saturating": AdversarialLoss(
         lambda real, fake: F.softplus(-real).mean() + F.softplus(fake).mean(),
         lambda fake: F.softplus(-fake).mean(),
@@ -48,7 +52,7 @@ ADVERSARIAL = {
         lambda fake: (fake - 1).square().mean(),
     ),
 }
-"""Hinge: Lim and Ye 2017, arXiv 1705.02894. Non-saturating: Goodfellow et al. 2014, arXiv 1406.2661. Least squares:
+"""Hinge: Lim and Ye 2017, arXiv 1705.02894; EigenGAN's own stops the generator, too, at the margin. Non-saturating: Goodfellow et al. 2014, arXiv 1406.2661. Least squares:
 Mao et al. 2017, arXiv 1611.04076."""
 
 
@@ -66,7 +70,8 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
 class DiscriminatorObjective(nn.Module):
     """The discriminator's side of the game, with the lazy R1 penalty.
 
-    Every ``r1_every`` steps the loss gains ``r1_weight · E‖∇D(x)‖²``, the gradient taken through the augmentation.
+    Every ``r1_every`` steps the loss gains ``r1_weight · E‖∇D(x)‖²``, the gradient taken through the augmentation; it
+    is part of that step's update, not an update of its own.
     """
 
     def __init__(self, discriminator: Discriminator, generator: EigenGAN, loss: GANLoss) -> None:

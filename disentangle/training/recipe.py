@@ -1,5 +1,6 @@
 """What a recipe holds: everything that decides how a run comes out."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -79,7 +80,7 @@ class GANLoss:
     """An adversarial objective.
 
     Attributes:
-        adversarial: which losses of the logits.
+        adversarial: which losses of the logits; see ``ADVERSARIAL`` in ``training/objectives.py``.
         r1_weight: weight of the R1 penalty on real pictures; 0 for none.
         r1_every: steps from one R1 penalty to the next.
         augment: probability of each differentiable augmentation of what the discriminator sees; 0 for none.
@@ -87,7 +88,7 @@ class GANLoss:
 
     __pydantic_config__ = STRICT
     kind: Literal["gan"] = "gan"
-    adversarial: Literal["hinge", "non-saturating", "least-squares"] = "hinge"
+    adversarial: Literal["hinge", "eigengan-hinge", "non-saturating", "least-squares"] = "hinge"
     r1_weight: float = 10.0
     r1_every: int = 16
     augment: float = 0.6
@@ -210,8 +211,19 @@ class Recipe:
             raise UserError(f"loss.augment is a probability, between 0 and 1, got {self.loss.augment}")
         if not 0 <= self.optimizer.decay <= 1:
             raise UserError(f"optimizer.decay is a fraction of the steps, between 0 and 1, got {self.optimizer.decay}")
-        if not self.optimizer.rate > 0:
-            raise UserError(f"optimizer.rate must be above 0, got {self.optimizer.rate}")
+        if not 0 < self.optimizer.rate < math.inf:
+            raise UserError(f"optimizer.rate must be above 0 and finite, got {self.optimizer.rate}")
+        if not all(0 <= beta < 1 for beta in self.optimizer.betas):
+            raise UserError(f"optimizer.betas must lie between 0 and 1, 1 excluded, got {self.optimizer.betas}")
+        weights = {"optimizer.weight_decay": self.optimizer.weight_decay}
+        if isinstance(self.loss, GANLoss):
+            weights["loss.r1_weight"] = self.loss.r1_weight
+        else:
+            weights |= {"loss.beta": self.loss.beta, "loss.beta_start": self.loss.beta_start}
+            weights["loss.warmup"] = self.loss.warmup
+        for name, value in weights.items():
+            if not 0 <= value < math.inf:
+                raise UserError(f"{name} must be at least 0 and finite, got {value}")
 
 
 _ADAPTER = TypeAdapter(Recipe)

@@ -57,6 +57,16 @@ def test_resume_can_go_beyond_the_last_step(tmp_path: Path) -> None:
     assert run.config["name"] == "tiny"
 
 
+@pytest.mark.parametrize(("steps", "expected"), [("-5", "--steps -5 is behind"), ("1", "at step 2 already")])
+def test_a_refused_resume_changes_nothing(
+    steps: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train.train("tiny", replace(TINY["vae"], steps=2), Path("run"))
+    before = (tmp_path / "run/config.json").read_bytes()
+    assert expected in refused(capsys, "train", "--resume", "run", "--steps", steps)
+    assert (tmp_path / "run/config.json").read_bytes() == before
+
+
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
@@ -76,6 +86,9 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["fashion-eigengan-nog", "--data.name", "digits", "--data.size", "48"], "size must be a power of two"),
         (["digits-vae", "--treatment.names", "nogg"], "unknown treatment 'nogg': did you mean nog?"),
         (["digits-vae", "--batch", "0"], "batch must be at least 1, got 0"),
+        (["digits-vae", "--optimizer.betas", "1.5", "0.9"], "optimizer.betas must lie between 0 and 1"),
+        (["digits-vae", "--loss.beta", "-1"], "loss.beta must be at least 0"),
+        (["digits-vae", "--optimizer.rate", "nan"], "optimizer.rate must be above 0"),
         (["anime-eigengan"], "root"),
         (["anime-eigengan", "--data.root", "nowhere"], "nowhere"),
         (["anime-eigengan", "--data.root", "."], "no picture"),

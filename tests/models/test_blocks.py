@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from disentangle.models.blocks import SLOPE, EigenBlock, ToImage, keep_variance
+from disentangle.models.blocks import SLOPE, EigenBlock, ToImage, add_and_activate, keep_variance
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
 
@@ -91,3 +91,25 @@ def test_initial_weights_keep_the_variance(layer: nn.Conv2d | nn.ConvTranspose2d
         assert abs(float(image.detach().var()) - 1) < 0.15
         features = torch.randn(8, 48, 16, 16)
     assert float(layer.bias.detach().abs().sum()) == 0
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_biases_cost_the_directions_no_digits_in_bfloat16(form: torch.memory_format) -> None:
+    block = EigenBlock(32, 16, 32, 4, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for conv in (block.subspace_same, block.subspace_up):
+            conv.bias.fill_(0.7)
+    features = torch.zeros(2, 32, 32, 32).contiguous(memory_format=form)
+    latents = torch.zeros(2, 4)
+    latents[1, 3] = 0.5
+
+    def effect(bfloat16: bool) -> Tensor:
+        """What moving one latent does to the features before the second activation."""
+        span = torch.cat([block.subspace.basis, torch.zeros_like(block.subspace.mean)[None]]).unflatten(1, block.shape)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16), torch.no_grad():
+            coordinates = F.pad(latents * block.subspace.scale * 20, (0, 1), value=0.0)
+            moved = add_and_activate(features, coordinates, block.subspace_same, span.contiguous(memory_format=form))
+        return moved[1].float()
+
+    exact = effect(bfloat16=False)
+    assert float((effect(bfloat16=True) - exact).norm() / exact.norm()) < 0.02

@@ -101,8 +101,11 @@ def test_the_rate_falls_at_the_end() -> None:
     assert [rate_factor(step, 3, 0.0) for step in range(1, 4)] == [1, 1, 1]
 
 
-def test_divergence_stops_the_run_and_keeps_the_last_checkpoint(tmp_path: Path, recipe: Recipe) -> None:
-    trainer = make_trainer(tmp_path / "run", replace(recipe, steps=20, treatment=TreatmentConfig(())))
+@pytest.mark.parametrize("names", [(), ("nog",)])
+def test_divergence_stops_the_run_and_keeps_the_last_checkpoint(
+    tmp_path: Path, recipe: Recipe, names: tuple[str, ...]
+) -> None:
+    trainer = make_trainer(tmp_path / "run", replace(recipe, steps=20, treatment=TreatmentConfig(names)))
     original = trainer.step
 
     def step(number: int) -> dict[str, Tensor]:

@@ -34,6 +34,7 @@ def softplus(x: float) -> float:
     ("name", "discriminator", "generator"),
     [
         ("hinge", (0 + 0.5 + 2) / 3 + (0 + 1 + 2) / 3, -(-3 + 0 + 1) / 3),
+        ("eigengan-hinge", (0 + 0.5 + 2) / 3 + (0 + 1 + 2) / 3, (4 + 1 + 0) / 3),
         (
             "non-saturating",
             (softplus(-2) + softplus(-0.5) + softplus(1)) / 3 + (softplus(-3) + softplus(0) + softplus(1)) / 3,
