@@ -157,8 +157,8 @@ class Trainer:
         """Train from the newest checkpoint to the last step.
 
         Raises:
-            UserError: where a loss is no longer finite, a file cannot be written, or another process trains this run; the
-                newest checkpoint stays.
+            UserError: where a loss is no longer finite, a file cannot be written, or another process trains this run;
+                the newest checkpoint stays.
         """
         with locked(self.run.path) if self.accelerator.is_main_process else nullcontext():
             self._train()

@@ -52,8 +52,8 @@ ADVERSARIAL = {
         lambda fake: (fake - 1).square().mean(),
     ),
 }
-"""Hinge: Lim and Ye 2017, arXiv 1705.02894; EigenGAN's own stops the generator, too, at the margin. Non-saturating: Goodfellow et al. 2014, arXiv 1406.2661. Least squares:
-Mao et al. 2017, arXiv 1611.04076."""
+"""Hinge: Lim and Ye 2017, arXiv 1705.02894; EigenGAN's own stops the generator, too, at the margin. Non-saturating:
+Goodfellow et al. 2014, arXiv 1406.2661. Least squares: Mao et al. 2017, arXiv 1611.04076."""
 
 
 def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
