@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from disentangle.errors import UserError
+from disentangle.errors import UserError, check_seed
 
 if TYPE_CHECKING:  # torch, Pillow and rich are imported when they are needed: `--help` must not wait for them
     from PIL import Image
@@ -109,6 +109,7 @@ def preview(data: ImageSet, columns: int = 10, seed: int = 0) -> Image.Image:
 
     from disentangle.data import GridSet, LabelledSet
 
+    check_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     if isinstance(data, GridSet):
         tiles, left = _factor_rows(data, columns, generator)

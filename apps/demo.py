@@ -44,9 +44,12 @@ def main(argv: Sequence[str]) -> None:
     began = time.monotonic()
 
     from disentangle.apps import discover, evaluate, train
+    from disentangle.apps.traverse.launch import free_port
     from disentangle.training.recipes import RECIPES
     from disentangle.training.run import Run
 
+    if args.serve:
+        free_port(args.port)  # a port that cannot be had is said now, not after minutes
     recipe = RECIPES[RECIPE]
     if not (args.out / "config.json").exists():
         logger.info("1/3  training: %s", recipe.summary)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import tyro
 
-from disentangle.errors import UserError
+from disentangle.errors import UserError, check_seed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,6 +54,7 @@ class Args:
 def main(argv: list[str]) -> None:
     """Run the command."""
     args = tyro.cli(Args, args=argv, prog="disentangle discover")
+    check_seed(args.seed)
     for name in ("directions", "rows", "samples"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name} must be at least 1, got {getattr(args, name)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from disentangle.errors import UserError
+from disentangle.errors import UserError, check_seed
 
 if TYPE_CHECKING:  # imported where it is used: `disentangle evaluate --help` must not wait for torch
     from disentangle.training.run import Run
@@ -46,7 +46,8 @@ class Settings:
 
     def check(self) -> None:
         """Raise :class:`UserError` where a number makes no sense."""
-        for name, least in (("train_samples", 20), ("test_samples", 1), ("samples", 2), ("seed", 0)):
+        check_seed(self.seed)
+        for name, least in (("train_samples", 20), ("test_samples", 1), ("samples", 2)):
             if getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise UserError(f"--{option} must be at least {least}, got {getattr(self, name)}")
@@ -100,9 +101,11 @@ def evaluate(
     """
     from disentangle.apps.measure import measure
     from disentangle.apps.report import render, write
+    from disentangle.training.files import check_writable
 
     settings = settings or Settings()
     settings.check()
+    check_writable(out or run.path)
     report, pictures = measure(run, settings)
     report["command"] = command or shlex.join(["disentangle", "evaluate", str(run.path)])
     page = render(report, pictures, run.metrics(), run.config)

@@ -24,7 +24,9 @@ def main(argv: Sequence[str]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for heading in ("recipe", "data", "size", "treatment", "steps", "what it is"):
-        table.add_column(heading, justify="right" if heading in ("size", "steps") else "left")
+        right = heading in ("size", "steps")
+        width = max(map(len, RECIPES)) if heading == "recipe" else None  # a name that is cut short cannot be copied
+        table.add_column(heading, justify="right" if right else "left", min_width=width)
     for name, recipe in RECIPES.items():
         treatment = "+".join(recipe.treatment.names) or "none"
         table.add_row(name, recipe.data.name, str(recipe.data.size), treatment, f"{recipe.steps:,}", recipe.summary)

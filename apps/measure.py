@@ -58,6 +58,9 @@ FAINT = 0.005
 RECONSTRUCTED = 1_000
 """Pictures whose reconstruction is measured."""
 
+LEAST_CODES = 20
+"""Codes that scores need to learn from."""
+
 BATCH = 250
 
 
@@ -192,6 +195,12 @@ def encode(model: Encoder, data: LabelledSet, settings: Settings, device: torch.
     wanted = settings.train_samples + settings.test_samples
     n = min(wanted, len(data))
     train = n * settings.train_samples // wanted
+    if train < LEAST_CODES or train == n:
+        raise UserError(
+            f"the {n:,} pictures that the data set has for --train-samples {settings.train_samples} and --test-samples "
+            f"{settings.test_samples} leave {train} and {n - train}, and at least {LEAST_CODES} and 1 are needed: "
+            "change their ratio"
+        )
     chosen = torch.randperm(len(data), generator=seeded(settings.seed, "codes"))[:n]
     means, divergences = [], []
     for part in chosen.split(BATCH):

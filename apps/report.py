@@ -4,6 +4,7 @@ import base64
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -73,7 +74,8 @@ def write(folder: Path, report: Json, page: str) -> None:
                 os.replace(new, final)
     finally:
         for new, _ in ready:
-            new.unlink(missing_ok=True)
+            with suppress(OSError):  # where it cannot be removed it could not be written, which is already being said
+                new.unlink(missing_ok=True)
 
 
 def render(report: Json, pictures: Pictures, history: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> str:

@@ -15,6 +15,12 @@ class DisentangleWarning(UserWarning):
     """A result that stands, but that its reader must know something about."""
 
 
+def check_seed(seed: int) -> None:
+    """Raise :class:`UserError` unless ``seed`` is one that random generators take."""
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed must lie between 0 and {2**63 - 1}, got {seed}")
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a ``name`` that is none of ``known``: near misses first, then all that is possible."""
     possible = sorted(known)

@@ -89,6 +89,10 @@ class BetaVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
             features = block(z, features)
         return self.to_image(F.leaky_relu(features, SLOPE))  # type: ignore[no-any-return]
 
+    def forward(self, images: Tensor) -> Tensor:
+        """Pictures ``(n, channels, size, size)`` in [-1, 1] to their reconstructions from the posterior's mean."""
+        return self.synthesize(self.encode(images))
+
     def encode(self, images: Tensor) -> Tensor:
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to codes ``(n, d)``: the posterior's mean."""
         return self.posterior_of(images)[0]

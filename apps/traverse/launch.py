@@ -58,7 +58,7 @@ def launch(runs: Path, port: int | None = None, open_browser: bool = False, bloc
     Raises:
         UserError: where there is no run, the first one cannot be opened, or the port is not to be had.
     """
-    chosen = _free_port(port)
+    chosen = free_port(port)
     # Read when Gradio is imported: without it, Gradio reports its launch and looks for a newer version.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     # Gradio asks its own server whether it is up; a proxy would be asked about its own 127.0.0.1 instead.
@@ -94,7 +94,7 @@ def launch(runs: Path, port: int | None = None, open_browser: bool = False, bloc
     return page
 
 
-def _free_port(port: int | None) -> int:
+def free_port(port: int | None) -> int:
     """The port to use: the given one if it is free, any free one for 0."""
     if port is None:
         for candidate in PORTS:

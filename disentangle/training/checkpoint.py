@@ -85,7 +85,7 @@ def restore(run: Run, networks: Mapping[str, nn.Module], optimizers: Mapping[str
                     values.setdefault(int(index), {})[entry] = tensor
             optimizer.load_state_dict({"state": values, "param_groups": state["param_groups"][name]})
             follow_memory_format(optimizer)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"{folder} is incomplete, damaged or of another kind: {reason}; "

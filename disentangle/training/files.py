@@ -46,6 +46,14 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             raise
 
 
+def check_writable(folder: Path) -> None:
+    """Raise :class:`UserError` where ``folder``, made if need be, takes no files: before hours of work, not after."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
 @contextmanager
 def folder_atomic(path: Path) -> Iterator[Path]:
     """Yields an empty folder beside ``path`` to be filled; on success it becomes ``path``, on failure it disappears.

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from disentangle.errors import UserError
+from disentangle.errors import UserError, check_seed
 from disentangle.treatments import TreatmentConfig
 
 STRICT = ConfigDict(extra="forbid")
@@ -199,7 +199,8 @@ class Recipe:
 
     def check(self) -> None:
         """Raise :class:`UserError` where numbers make no sense or do not fit together."""
-        least = {"steps": 0, "batch": 1, "log_every": 1, "sample_every": 1, "checkpoint_every": 1, "ema_pictures": 0}
+        check_seed(self.seed)
+        least = {"steps": 1, "batch": 1, "log_every": 1, "sample_every": 1, "checkpoint_every": 1, "ema_pictures": 0}
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise UserError(f"{name} must be at least {minimum}, got {getattr(self, name)}")

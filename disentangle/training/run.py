@@ -9,6 +9,7 @@
     directions/, report.json, report.html    written by discovery and evaluation
 """
 
+import difflib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -81,14 +82,19 @@ class Run:
         """
         path = Path(path)
         if not path.is_dir():
-            raise UserError(f"no run folder at {path}: `disentangle train RECIPE` makes one")
+            beside = [config.parent.name for config in path.parent.glob("*/config.json")]
+            near = difflib.get_close_matches(path.name, beside, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(str(path.parent / name) for name in near)}? " if near else ""
+            raise UserError(f"no run folder at {path}: {hint}`disentangle train RECIPE` makes one")
         try:
             config = json.loads((path / "config.json").read_text())
         except FileNotFoundError:
-            raise UserError(f"{path} is not a run folder: it has no config.json") from None
+            inside = sorted(config.parent.name for config in path.glob("*/config.json"))
+            hint = f"; it holds {', '.join(inside)}: name one of them" if inside else ""
+            raise UserError(f"{path} is not a run folder: it has no config.json{hint}") from None
         except (OSError, ValueError) as error:
-            raise UserError(f"{path / 'config.json'} cannot be read: {error}") from None
-        if not isinstance(config, dict) or "recipe" not in config or "kind" not in config:
+            raise UserError(f"{path / 'config.json'} cannot be read: {error}; restore it, or train again") from None
+        if not isinstance(config, dict) or "recipe" not in config or config.get("kind") not in ("gan", "vae"):
             raise UserError(f"{path} is not a run folder: its config.json is of another kind")
         if config.get("format") != FORMAT:
             raise UserError(
@@ -137,7 +143,7 @@ class Run:
     def checkpoints(self) -> list[int]:
         """Steps that have a complete checkpoint, rising."""
         folders = (self.path / "checkpoints").glob("[0-9]*")
-        return sorted(int(folder.name) for folder in folders if folder.name.isdigit() and folder.is_dir())
+        return sorted(int(f.name) for f in folders if f.name.isdigit() and (f / "trainer.json").is_file())
 
     @property
     def step(self) -> int:
@@ -158,7 +164,11 @@ class Run:
         if not self.metrics_path.exists():
             return []
         rows = []
-        for line in self.metrics_path.read_text().splitlines():
+        try:
+            text = self.metrics_path.read_text(errors="replace")
+        except OSError as error:
+            raise UserError(f"{self.metrics_path} cannot be read: {error.strerror}; move it away") from None
+        for line in text.splitlines():
             try:
                 rows.append(json.loads(line))
             except ValueError:
@@ -206,12 +216,17 @@ def load_network(path: Path) -> nn.Module:
     """
     try:
         name = json.loads((path / "config.json").read_text())["_class_name"]
-        network = NETWORKS[name].from_pretrained(path, use_safetensors=True, local_files_only=True)
+        network, found = NETWORKS[name].from_pretrained(
+            path, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
     except KeyError as error:
         raise UserError(f"{path} holds no network of this library: {error} in its config.json") from None
     except Exception as error:  # diffusers and safetensors raise many types, OSError and bare Exception among them
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is incomplete or damaged: {reason}") from None
+        raise UserError(f"{path} is incomplete or damaged: {reason}; copy it again or train again") from None
+    wrong = [*found["missing_keys"], *found["unexpected_keys"]]
+    if wrong:
+        raise UserError(f"{path} is damaged or of another kind: its weights and its config.json differ in {wrong[0]}")
     return network  # type: ignore[no-any-return]
 
 

@@ -44,7 +44,7 @@ def test_every_setting_can_be_changed_and_is_kept(tmp_path: Path) -> None:
 
 def test_a_run_gets_a_folder_of_its_own(tmp_path: Path) -> None:
     for expected in ("runs/tiny", "runs/tiny-2", "runs/tiny-3"):
-        assert train.train("tiny", replace(TINY["vae"], steps=0)) == Path(expected)
+        assert train.train("tiny", replace(TINY["vae"], steps=1)) == Path(expected)
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["tiny", "tiny-2", "tiny-3"]
 
 
@@ -87,6 +87,10 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["digits-vae", "--treatment.names", "nogg"], "unknown treatment 'nogg': did you mean nog?"),
         (["digits-vae", "--batch", "0"], "batch must be at least 1, got 0"),
         (["digits-vae", "--optimizer.betas", "1.5", "0.9"], "optimizer.betas must lie between 0 and 1"),
+        (["digits-vae", "--loss.beta", "nan"], "loss.beta must be at least 0"),
+        (["digits-vae", "--steps", "0"], "steps must be at least 1"),
+        (["digits-vae", "--seed", "-1"], "seed must lie between 0 and"),
+        (["digits-vae", "--seed", "99999999999999999999999"], "seed must lie between 0 and"),
         (["digits-vae", "--loss.beta", "-1"], "loss.beta must be at least 0"),
         (["digits-vae", "--optimizer.rate", "nan"], "optimizer.rate must be above 0"),
         (["anime-eigengan"], "root"),

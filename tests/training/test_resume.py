@@ -163,3 +163,25 @@ def test_one_process_at_a_time_trains_a_run(tmp_path: Path) -> None:
         trainer.train()
     trainer.train()
     assert trainer.run.step == 2
+
+
+def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
+    make_trainer(tmp_path / "run", replace(RECIPES["vae"], steps=2)).train()
+    run = Run.open(tmp_path / "run")
+    folder = run.checkpoint_path(2)
+    (folder / "ema/diffusion_pytorch_model.safetensors").write_bytes((folder / "trainer.safetensors").read_bytes())
+    with pytest.raises(UserError, match=r"ema is damaged or of another kind: its weights and its config\.json differ"):
+        run.load_generator()
+
+
+def test_other_things_among_the_checkpoints_are_passed_over(tmp_path: Path) -> None:
+    make_trainer(tmp_path / "run", replace(RECIPES["vae"], steps=2)).train()
+    (tmp_path / "run/checkpoints/99999999").mkdir()
+    assert Run.open(tmp_path / "run").step == 2
+    with (tmp_path / "run/metrics.jsonl").open("ab") as file:
+        file.write(b'{"step": 3, "\xff')
+    assert [row["step"] for row in Run.open(tmp_path / "run").metrics()] == [1, 2]
+    with pytest.raises(UserError, match=r"it holds run: name one"):
+        Run.open(tmp_path)
+    with pytest.raises(UserError, match=r"did you mean .*run"):
+        Run.open(tmp_path / "ruin")
