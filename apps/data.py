@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from disentangle.apps.arguments import parse
 from disentangle.errors import UserError, check_seed
 
 if TYPE_CHECKING:  # torch, Pillow and rich are imported when they are needed: `--help` must not wait for them
@@ -66,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
     """Run the command."""
     description = inspect.cleandoc(DataArgs.__doc__ or "") + "\n" + EXAMPLES
     options = (tyro.conf.FlagCreatePairsOff,)
-    args = tyro.cli(DataArgs, args=list(argv), prog="disentangle data", description=description, config=options)
+    args = parse(DataArgs, args=list(argv), prog="disentangle data", description=description, config=options)
     if args.name is None:
         if args != DataArgs():
             raise UserError(

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
+from disentangle.apps.arguments import parse
 from disentangle.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ class Args:
 
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
-    args = tyro.cli(Args, args=list(argv), prog="disentangle demo")
+    args = parse(Args, args=list(argv), prog="disentangle demo")
     began = time.monotonic()
 
     from disentangle.apps import discover, evaluate, train

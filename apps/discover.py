@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import tyro
 
+from disentangle.apps.arguments import parse
 from disentangle.errors import UserError, check_seed
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Args:
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    args = tyro.cli(Args, args=argv, prog="disentangle discover")
+    args = parse(Args, args=argv, prog="disentangle discover")
     check_seed(args.seed)
     for name in ("directions", "rows", "samples"):
         if getattr(args, name) < 1:

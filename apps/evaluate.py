@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from disentangle.apps.arguments import parse
 from disentangle.errors import UserError, check_seed
 
 if TYPE_CHECKING:  # imported where it is used: `disentangle evaluate --help` must not wait for torch
@@ -68,7 +69,7 @@ class Args(Settings):
 
 def main(argv: list[str]) -> None:
     """Entry point: parse, score, write, show."""
-    args = tyro.cli(Args, args=argv, prog="disentangle evaluate", description=DESCRIPTION)
+    args = parse(Args, args=argv, prog="disentangle evaluate", description=DESCRIPTION)
     from disentangle.apps.report import show
     from disentangle.training.run import Run
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import tyro
+from disentangle.apps.arguments import parse
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class ListArgs:
 
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
-    tyro.cli(ListArgs, args=list(argv), prog="disentangle list")
+    parse(ListArgs, args=list(argv), prog="disentangle list")
     from rich.console import Console
     from rich.table import Table
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from disentangle.apps.arguments import parse
 from disentangle.errors import UserError, unknown_name
 from disentangle.training.recipe import Recipe
 
@@ -65,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
         sys.stdout.write(HELP)
         return
     if any(word.split("=")[0] == "--resume" for word in argv):
-        arguments = tyro.cli(ResumeArgs, args=list(argv), prog="disentangle train")
+        arguments = parse(ResumeArgs, args=list(argv), prog="disentangle train")
         resume(arguments.resume, arguments.steps, arguments.device)
         return
     if argv[0].startswith("-"):
@@ -75,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
     name = argv[0]
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES)
-    chosen = tyro.cli(
+    chosen = parse(
         TrainArgs,
         args=list(argv[1:]),
         default=TrainArgs(recipe=RECIPES[name]),

@@ -97,6 +97,4 @@ def test_an_unknown_command_is_told_what_is_possible(root: Path) -> None:
 def test_an_unknown_option_is_refused_without_a_traceback(root: Path, command: str) -> None:
     run = ["some-run"] * (command in ("evaluate", "discover"))  # without it, that is what is said to be missing
     done = disentangle(root, command, *run, "--no-such-option")
-    assert done.returncode == 2
-    assert "no-such-option" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "no-such-option" in one_line_error(done)

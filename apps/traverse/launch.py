@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from disentangle.apps.arguments import parse
 from disentangle.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Args:
 
 def main(argv: list[str]) -> None:
     """Run the command."""
-    args = tyro.cli(Args, args=argv, prog="disentangle app")
+    args = parse(Args, args=argv, prog="disentangle app")
     launch(args.runs, args.port, open_browser=args.browser, block=True)
 
 
