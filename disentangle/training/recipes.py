@@ -50,13 +50,13 @@ RECIPES: dict[str, Recipe] = {
         batch=32,
     ),
     "anime-eigengan": Recipe(
-        summary="EigenGAN as published at 128×128 (AnimeFace: --data.root FOLDER), orthogonal loss",
+        summary="EigenGAN, published settings, 128×128 (AnimeFace: --data.root FOLDER), orthogonal loss",
         data=DataConfig("folder", size=128, channels=3, flip=True),
         loss=GANLoss(adversarial="eigengan-hinge"),
         treatment=TreatmentConfig(("ol",)),
     ),
     "ffhq-eigengan": Recipe(
-        summary="EigenGAN as published at 256×256 (FFHQ: --data.root FOLDER), orthogonal loss",
+        summary="EigenGAN, published settings, 256×256 (FFHQ: --data.root FOLDER), orthogonal loss",
         data=DataConfig("folder", size=256, channels=3, flip=True),
         loss=GANLoss(adversarial="eigengan-hinge"),
         treatment=TreatmentConfig(("ol",)),
