@@ -150,7 +150,11 @@ class Studio:
 
 @torch.no_grad()
 def render(view: View, seed: int, truncation: float, amounts: Sequence[float], last: int | None) -> Pictures:
-    """Make everything that a page shows after a change, in one pass through the generator.
+    """Make everything that a page shows after a change.
+
+    The two large pictures go through the generator one at a time: a picture made among others may differ from the same
+    one made alone in the last bit of a float, and so, here and there, by one of 255 shades. This way they depend on
+    their own latents only, and with all sliders at zero they are the same.
 
     Args:
         view: the run.
@@ -164,13 +168,15 @@ def render(view: View, seed: int, truncation: float, amounts: Sequence[float], l
     steps[: len(amounts)] = torch.as_tensor(list(amounts)[: len(view.order)])
     along = torch.zeros(len(view.order))
     along[list(view.order)] = steps
-    rows = [start, combine(start, view.directions, along)]
-    if last is not None:
-        k = view.order[last]
-        along[k] = 0.0
-        rows.append(move(combine(start, view.directions, along), view.directions, k, POSITIONS)[0])
-    images = to_uint8(view.generator.synthesize(torch.cat(rows)))
-    return Pictures(images[0], images[1], images[2:])
+    original, moved = (
+        to_uint8(view.generator.synthesize(latents))[0] for latents in (start, combine(start, view.directions, along))
+    )
+    if last is None:
+        return Pictures(original, moved, moved.new_empty(0, *moved.shape))
+    k = view.order[last]
+    along[k] = 0.0
+    latents = move(combine(start, view.directions, along), view.directions, k, POSITIONS)[0]
+    return Pictures(original, moved, to_uint8(view.generator.synthesize(latents)))
 
 
 def scores(run: Run) -> list[dict[str, Any]]:
