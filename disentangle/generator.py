@@ -9,19 +9,28 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Projection:
-    """A Pre-SVD layer: a linear map from some of the latents to features.
+class PreSVDLayer:
+    """A linear map whose output enters an SVD meta-layer: what orthogonal treatments work on.
 
     Attributes:
-        name: short name of the layer, unique in its generator (``"layer 1"``).
-        parameter: dotted name of its weight in ``generator.named_parameters()``; what a treatment binds to.
+        name: short name of the layer, unique in its model (``"layer 1"``).
+        parameter: dotted name of its weight in ``model.named_parameters()``; what a treatment binds to.
+    """
+
+    name: str
+    parameter: str
+
+
+@dataclass(frozen=True)
+class Projection(PreSVDLayer):
+    """The Pre-SVD layer of a generator: a linear map from some of the latents to features.
+
+    Attributes:
         latents: which latents it sees: ``latents[:, projection.latents]``.
         matrix: returns the map itself, ``(features, latents)``, scale included, without gradient; the singular
             vectors of this matrix are the directions that weight-based discovery finds.
     """
 
-    name: str
-    parameter: str
     latents: slice
     matrix: Callable[[], Tensor]
 

@@ -13,10 +13,10 @@ from disentangle.treatments import TreatmentConfig
 TINY = Recipe(
     summary="tiny",
     data=DataConfig("digits", size=32, pictures=100),
-    optimizer=AdamConfig(rate=1e-3),
+    optimizer=AdamConfig(learning_rate=1e-3),
     treatment=TreatmentConfig(("nog",)),
     steps=6,
-    batch=8,
+    batch_size=8,
     ema_pictures=100,
     precision="float32",
     log_every=1,

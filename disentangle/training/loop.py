@@ -107,9 +107,9 @@ class Trainer:
         self.run, self.recipe, self.accelerator = run, run.recipe, accelerator
         recipe, device = self.recipe, accelerator.device
         recipe.check()
-        if recipe.batch % accelerator.num_processes:
+        if recipe.batch_size % accelerator.num_processes:
             raise UserError(
-                f"a batch of {recipe.batch} cannot be shared evenly by {accelerator.num_processes} processes"
+                f"a batch of {recipe.batch_size} cannot be shared evenly by {accelerator.num_processes} processes"
             )
         self.dtype = torch.float64 if recipe.precision == "float64" else torch.float32
         self.autocast = autocast_dtype(recipe.precision, device)
@@ -121,7 +121,7 @@ class Trainer:
                 network.double()
             if channels_last:
                 network.to(memory_format=torch.channels_last)
-        self.ema = EMA(self.networks["generator"], recipe.ema_pictures / recipe.batch)
+        self.ema = EMA(self.networks["generator"], recipe.ema_pictures / recipe.batch_size)
         self.phases = self._phases()
         self.pictures = TrainingPictures(data, recipe.data, recipe.seed, channels_last)
         self.order = Order(len(self.pictures), recipe.seed)
@@ -146,7 +146,7 @@ class Trainer:
         settings = self.recipe.optimizer
         optimizer = torch.optim.AdamW(
             treatment.param_groups(objective.parameters()),
-            lr=settings.rate,
+            lr=settings.learning_rate,
             betas=settings.betas,
             weight_decay=settings.weight_decay,
             fused=True,
@@ -205,17 +205,17 @@ class Trainer:
         draws = Draws(
             recipe.seed,
             step,
-            recipe.batch,
+            recipe.batch_size,
             accelerator.process_index,
             accelerator.num_processes,
             accelerator.device,
             self.dtype,
         )
-        positions = draws.share(self.order.batch(step, recipe.batch))
+        positions = draws.share(self.order.batch(step, recipe.batch_size))
         images = self.pictures.batch(positions, accelerator.device, self.dtype)
         if recipe.data.flip:
             images = torch.where(draws.uniform("flip", 1, 1, 1) < 0.5, images.flip(3), images)
-        rate = recipe.optimizer.rate * rate_factor(step, recipe.steps, recipe.optimizer.decay)
+        rate = recipe.optimizer.learning_rate * rate_factor(step, recipe.steps, recipe.optimizer.decay)
         losses: dict[str, Tensor] = {}
         for phase in self.phases:
             for group in phase.optimizer.param_groups:
@@ -255,7 +255,8 @@ class Trainer:
         done = self.run.checkpoints()
         kept = f"the checkpoint of step {done[-1]} is kept" if done else "there is no checkpoint yet"
         return UserError(
-            f"training diverged: {what} at step {step}; {kept}; try a lower --optimizer.rate or --precision float32"
+            f"training diverged: {what} at step {step}; {kept}; "
+            "try a lower --optimizer.learning-rate or --precision float32"
         )
 
     @torch.no_grad()

@@ -125,14 +125,14 @@ class AdamConfig:
     """The optimiser, Adam with decoupled weight decay.
 
     Attributes:
-        rate: learning rate.
+        learning_rate: initial learning rate.
         betas: decay of the moments.
         weight_decay: decoupled weight decay.
         decay: fraction of the steps, at the end, over which the rate falls linearly to 0.
     """
 
     __pydantic_config__ = STRICT
-    rate: float = 1e-4
+    learning_rate: float = 1e-4
     betas: tuple[float, float] = (0.5, 0.99)
     weight_decay: float = 0.0
     decay: float = 0.0
@@ -150,7 +150,7 @@ class Recipe:
         optimizer: how.
         treatment: the orthogonal treatment of the Pre-SVD layers.
         steps: training steps.
-        batch: pictures of a step, over all processes.
+        batch_size: pictures of a step, over all processes.
         seed: decides the initial weights, the order of the pictures and all noise.
         ema_pictures: half-life of the exponential moving average of the weights, in pictures seen; 0 for none.
         precision: type of the arithmetic; auto is bfloat16 autocast where the processor has units for it, else float32.
@@ -169,7 +169,7 @@ class Recipe:
     optimizer: AdamConfig = field(default_factory=AdamConfig)
     treatment: TreatmentConfig = field(default_factory=TreatmentConfig)
     steps: int = 500_000
-    batch: int = 64
+    batch_size: int = 64
     seed: int = 0
     ema_pictures: int = 10_000
     precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
@@ -200,10 +200,11 @@ class Recipe:
     def check(self) -> None:
         """Raise :class:`UserError` where numbers make no sense or do not fit together."""
         check_seed(self.seed)
-        least = {"steps": 1, "batch": 1, "log_every": 1, "sample_every": 1, "checkpoint_every": 1, "ema_pictures": 0}
-        for name, minimum in least.items():
-            if getattr(self, name) < minimum:
-                raise UserError(f"{name} must be at least {minimum}, got {getattr(self, name)}")
+        for name in ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.ema_pictures < 0:
+            raise UserError(f"ema_pictures must be at least 0, got {self.ema_pictures}")
         if isinstance(self.model, EigenGANConfig) != isinstance(self.loss, GANLoss):
             raise UserError(f"a {self.model.kind} model does not train with a {self.loss.kind} loss")
         if isinstance(self.loss, GANLoss) and self.loss.r1_every < 1:
@@ -212,8 +213,8 @@ class Recipe:
             raise UserError(f"loss.augment is a probability, between 0 and 1, got {self.loss.augment}")
         if not 0 <= self.optimizer.decay <= 1:
             raise UserError(f"optimizer.decay is a fraction of the steps, between 0 and 1, got {self.optimizer.decay}")
-        if not 0 < self.optimizer.rate < math.inf:
-            raise UserError(f"optimizer.rate must be above 0 and finite, got {self.optimizer.rate}")
+        if not 0 < self.optimizer.learning_rate < math.inf:
+            raise UserError(f"optimizer.learning_rate must be above 0 and finite, got {self.optimizer.learning_rate}")
         if not all(0 <= beta < 1 for beta in self.optimizer.betas):
             raise UserError(f"optimizer.betas must lie between 0 and 1, 1 excluded, got {self.optimizer.betas}")
         weights = {"optimizer.weight_decay": self.optimizer.weight_decay}

@@ -5,7 +5,7 @@ from dataclasses import replace
 from disentangle.training.recipe import AdamConfig, BetaVAEConfig, DataConfig, EigenGANConfig, GANLoss, Recipe, VAELoss
 from disentangle.treatments import TreatmentConfig
 
-VAE_ADAM = AdamConfig(rate=1e-3, betas=(0.9, 0.999), decay=0.25)
+VAE_ADAM = AdamConfig(learning_rate=1e-3, betas=(0.9, 0.999), decay=0.25)
 
 # The small VAEs: β comes down, so that the factors that matter most get codes of their own before others are let in;
 # the orthogonal loss keeps those codes' directions apart in the features.
@@ -44,10 +44,10 @@ RECIPES: dict[str, Recipe] = {
         data=DataConfig("fashion-mnist", size=32),
         model=EigenGANConfig(rank=6, noise=64, base_channels=16, max_channels=64),
         loss=GANLoss(augment=0.0),
-        optimizer=AdamConfig(rate=2e-4),
+        optimizer=AdamConfig(learning_rate=2e-4),
         treatment=TreatmentConfig(("nog",)),
         steps=10_000,
-        batch=32,
+        batch_size=32,
     ),
     "anime-eigengan": Recipe(
         summary="EigenGAN, published settings, 128×128 (AnimeFace: --data.root FOLDER), orthogonal loss",

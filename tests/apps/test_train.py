@@ -12,7 +12,8 @@ from disentangle.apps.cli import main
 from disentangle.training.recipes import RECIPES
 from disentangle.training.run import Run
 
-SMALL = ["--model.base-channels", "2", "--model.max-channels", "4", "--model.encoder-channels", "2", "--batch", "4"]
+SMALL = ["--model.base-channels", "2", "--model.max-channels", "4", "--model.encoder-channels", "2"]
+SMALL += ["--batch-size", "4"]
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,7 @@ def test_every_setting_can_be_changed_and_is_kept(tmp_path: Path) -> None:
     assert run.step == 2
     recipe = run.recipe
     assert (recipe.seed, recipe.loss.beta, recipe.treatment.names) == (3, 2.5, ("nog", "olr"))
-    assert (recipe.optimizer.betas, recipe.data.pictures, recipe.batch) == ((0.8, 0.9), 50, 4)
+    assert (recipe.optimizer.betas, recipe.data.pictures, recipe.batch_size) == ((0.8, 0.9), 50, 4)
     assert run.config["name"] == "digits-vae"
 
 
@@ -85,14 +86,14 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["sprites-eigengan-nog", "--data.size", "100"], "size"),
         (["fashion-eigengan-nog", "--data.name", "digits", "--data.size", "48"], "size must be a power of two"),
         (["digits-vae", "--treatment.names", "nogg"], "unknown treatment 'nogg': did you mean nog?"),
-        (["digits-vae", "--batch", "0"], "batch must be at least 1, got 0"),
+        (["digits-vae", "--batch-size", "0"], "batch_size must be at least 1, got 0"),
         (["digits-vae", "--optimizer.betas", "1.5", "0.9"], "optimizer.betas must lie between 0 and 1"),
         (["digits-vae", "--loss.beta", "nan"], "loss.beta must be at least 0"),
         (["digits-vae", "--steps", "0"], "steps must be at least 1"),
         (["digits-vae", "--seed", "-1"], "seed must lie between 0 and"),
         (["digits-vae", "--seed", "99999999999999999999999"], "seed must lie between 0 and"),
         (["digits-vae", "--loss.beta", "-1"], "loss.beta must be at least 0"),
-        (["digits-vae", "--optimizer.rate", "nan"], "optimizer.rate must be above 0"),
+        (["digits-vae", "--optimizer.learning_rate", "nan"], "optimizer.learning_rate must be above 0"),
         (["anime-eigengan"], "root"),
         (["anime-eigengan", "--data.root", "nowhere"], "nowhere"),
         (["anime-eigengan", "--data.root", "."], "no picture"),

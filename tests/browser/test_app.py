@@ -253,7 +253,14 @@ def caption(browser: "Chrome", i: int) -> str:
 
 
 def choose(browser: "Chrome", dropdown: str, text: str) -> None:
-    """Pick the option that starts with ``text``."""
+    """Pick the option that starts with ``text``; the page may still be filling the list when it opens."""
+
+    def pick() -> bool:
+        options = browser.find_elements("css selector", "[role=option]")
+        wanted = [option for option in options if str(option.text).strip("✓ \n").startswith(text)]
+        if wanted:
+            wanted[0].click()
+        return bool(wanted)
+
     browser.find_element("css selector", f"#{dropdown} input").click()
-    options = wait(browser, lambda: browser.find_elements("css selector", "[role=option]"), "the options")
-    next(option for option in options if str(option.text).strip("✓ \n").startswith(text)).click()
+    wait(browser, pick, f"the option {text!r}")

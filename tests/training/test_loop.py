@@ -21,7 +21,7 @@ def recipe(request: pytest.FixtureRequest) -> Recipe:
 
 
 def treated(recipe: Recipe, *names: str, rate: float = 1e-3) -> Recipe:
-    return replace(recipe, treatment=TreatmentConfig(names), optimizer=AdamConfig(rate=rate))
+    return replace(recipe, treatment=TreatmentConfig(names), optimizer=AdamConfig(learning_rate=rate))
 
 
 def bases(trainer: Trainer) -> list[Tensor]:
@@ -35,7 +35,7 @@ def test_a_run_leaves_everything_it_promises(tmp_path: Path, recipe: Recipe) -> 
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert sorted(p.name for p in (tmp_path / "run/samples").iterdir()) == [f"{s:08d}.png" for s in (0, 3, 6)]
     assert sorted(p.name for p in (tmp_path / "run/checkpoints").iterdir()) == ["00000004", "00000006"]
-    assert json.loads((tmp_path / "run/config.json").read_text())["recipe"]["batch"] == 8
+    assert json.loads((tmp_path / "run/config.json").read_text())["recipe"]["batch_size"] == 8
 
 
 def test_two_trainings_of_one_seed_are_equal_and_of_two_seeds_are_not(tmp_path: Path, recipe: Recipe) -> None:
@@ -123,13 +123,13 @@ def test_divergence_stops_the_run_and_keeps_the_last_checkpoint(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"batch": 0}, "batch must be at least 1"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
         ({"data": DataConfig("digits", size=48)}, "power of two"),
         ({"data": DataConfig("digits", size=32, pictures=5_000)}, "1797"),
         ({"treatment": TreatmentConfig(("nogg",))}, "did you mean nog"),
         ({"treatment": TreatmentConfig(("nog", "nog"))}, "twice"),
-        ({"optimizer": AdamConfig(rate=0.0)}, "rate must be above 0"),
+        ({"optimizer": AdamConfig(learning_rate=0.0)}, "learning_rate must be above 0"),
     ],
 )
 def test_bad_recipes_are_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
@@ -140,7 +140,7 @@ def test_bad_recipes_are_refused(tmp_path: Path, change: dict[str, object], word
 def test_a_recipe_survives_its_dictionary(recipe: Recipe) -> None:
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
     with pytest.raises(UserError, match="not a recipe of this version: batch"):
-        Recipe.from_dict(recipe.to_dict() | {"batch": "many"})
+        Recipe.from_dict(recipe.to_dict() | {"batch_size": "many"})
     with pytest.raises(UserError, match="not a recipe of this version: bath"):
         Recipe.from_dict(recipe.to_dict() | {"bath": 3})
 
