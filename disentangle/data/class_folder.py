@@ -1,20 +1,17 @@
 """A folder of pictures with one folder a class, as ImageNet's."""
 
-import logging
 from pathlib import Path
 
 import torch
 
-from disentangle.data.base import Description, check_split
+from disentangle.data.base import SPLITS, Description, check_split
 from disentangle.data.classes import ClassSet, split_indices
-from disentangle.data.folder import DEFAULT_SIZE, LARGEST_SIZE, check_options, load_pictures, pictures_under
+from disentangle.data.folder import DEFAULT_SIZE, LARGEST_SIZE, check_options, load_pictures, pictures_under, walk
 from disentangle.errors import UserError
 
 NAME = "class-folder"
 TEST_FOLDERS = ("val", "test")
 LAYOUTS = "expected ROOT/CLASS/*.jpg, or ROOT/train/CLASS/*.jpg and ROOT/val/CLASS/*.jpg"
-
-logger = logging.getLogger(__name__)
 
 
 def load_class_folder(
@@ -43,31 +40,27 @@ def load_class_folder(
     part = None if split is None else check_split(split)
     if not root.is_dir():
         raise UserError(f"there is no folder {root}: check the path, or what it is relative to ({Path.cwd()})")
+    parts = _parts(root)
+    names = _classes(root if parts is None else parts["train"])
+    if parts is not None:
+        _check_same(parts, names, _classes(parts["test"]))
+    # of all parts, so that what is wrong with the test part is not found after the training
+    for folder in [root] if parts is None else parts.values():
+        _check_filled(folder, names)
+    folder = root if parts is None else parts[part or "train"]
+    members = [pictures_under(folder / name) for name in names]
+    paths = [path for of_class in members for path in of_class]
+    labels = torch.arange(len(names)).repeat_interleave(torch.tensor([len(of_class) for of_class in members]))
+    if parts is None and part is not None:
+        chosen = split_indices(labels)[SPLITS.index(part)]
+        paths, labels = [paths[index] for index in chosen.tolist()], labels[chosen]
+    return ClassSet(load_pictures(NAME, paths, size, channels), {"class": names}, labels[:, None])
+
+
+def _parts(root: Path) -> dict[str, Path] | None:
+    """The folders of the two splits, if they are there."""
     tests = [root / name for name in TEST_FOLDERS if (root / name).is_dir()]
-    if (root / "train").is_dir() and tests:
-        folders = {"train": root / "train", "test": tests[0]}
-        classes = {name: _classes(folder) for name, folder in folders.items()}
-        _check_same(folders, classes)
-        folder, names = folders[part or "train"], classes["train"]
-    else:
-        folder, names = root, _classes(root)
-    paths: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(names):
-        members = pictures_under(folder / name)
-        if not members:
-            raise UserError(
-                f"the class {name!r} has no pictures: {folder / name} must hold files such as .png, .jpg or .webp; add "
-                "some, or remove the folder"
-            )
-        paths += members
-        labels += [label] * len(members)
-    column = torch.tensor(labels)
-    if folder == root and part is not None:
-        train, test = split_indices(column)
-        chosen = train if part == "train" else test
-        paths, column = [paths[index] for index in chosen.tolist()], column[chosen]
-    return ClassSet(load_pictures(NAME, paths, size, channels), {"class": names}, column[:, None])
+    return {"train": root / "train", "test": tests[0]} if tests and (root / "train").is_dir() else None
 
 
 def _classes(folder: Path) -> list[str]:
@@ -84,15 +77,24 @@ def _classes(folder: Path) -> list[str]:
     return names
 
 
-def _check_same(folders: dict[str, Path], classes: dict[str, list[str]]) -> None:
+def _check_same(parts: dict[str, Path], train: list[str], test: list[str]) -> None:
     """Raise unless both parts have the same classes."""
-    for part, other in (("train", "test"), ("test", "train")):
-        extra = sorted(set(classes[part]) - set(classes[other]))
-        if extra:
-            shown = ", ".join(extra[:3]) + (f" and {len(extra) - 3} more" if len(extra) > 3 else "")
+    for part, only in (("train", set(train) - set(test)), ("test", set(test) - set(train))):
+        if only:
+            shown = ", ".join(sorted(only)[:3]) + (f" and {len(only) - 3} more" if len(only) > 3 else "")
             raise UserError(
-                f"{folders['train']} and {folders['test']} must have the same classes: {shown} is only in "
-                f"{folders[part]}: add it to the other, or remove it"
+                f"{parts['train']} and {parts['test']} must have the same classes, but only {parts[part]} has {shown}: "
+                "add to the other, or remove here"
+            )
+
+
+def _check_filled(folder: Path, names: list[str]) -> None:
+    """Raise unless every class has a picture."""
+    for name in names:
+        if next(walk(folder / name), None) is None:
+            raise UserError(
+                f"the class {name!r} has no pictures: {folder / name} must hold files such as .png, .jpg or .webp: add "
+                "some, or remove the folder"
             )
 
 

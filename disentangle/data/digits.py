@@ -39,7 +39,7 @@ def load_digits(size: int | None = None, channels: int | None = None, split: str
     bunch = sklearn_digits()
     pictures, labels = torch.from_numpy(bunch.images).float()[:, None] * (255 / 16), torch.from_numpy(bunch.target)
     if part is not None:
-        chosen = dict(zip(SPLITS, split_indices(labels), strict=True))[part]
+        chosen = split_indices(labels)[SPLITS.index(part)]
         pictures, labels = pictures[chosen], labels[chosen]
     if size != SMALLEST:
         pictures = interpolate(pictures, size=(size, size), mode="bicubic", antialias=True)

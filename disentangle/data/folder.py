@@ -119,7 +119,32 @@ def pictures_under(root: Path) -> list[Path]:
     Raises:
         UserError: where there is no such folder, or it cannot be read.
     """
-    return sorted(_walk(root), key=lambda path: path.relative_to(root).as_posix())
+    return sorted(walk(root), key=lambda path: path.relative_to(root).as_posix())
+
+
+def walk(root: Path) -> Iterator[Path]:
+    """As :func:`pictures_under`, one by one and in no order."""
+    if not root.exists():
+        raise UserError(f"there is no folder {root}: check the path, or what it is relative to ({Path.cwd()})")
+    if not root.is_dir():
+        raise UserError(f"{root} is not a folder: give the folder that holds the pictures")
+    Image.init()
+    endings = {end for end, form in Image.registered_extensions().items() if form in Image.OPEN.keys() - NOT_PICTURES}
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"cannot read the folder {error.filename}: {error.strerror}: mend its permissions, or move it")
+
+    seen = set()  # links to folders are followed, but not in a circle
+    for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in endings:
+                yield Path(folder, name)
 
 
 def decode_all(paths: list[Path], size: int, channels: int) -> Tensor:
@@ -176,30 +201,6 @@ def _flat(image: Image.Image, channels: int) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("L" if channels == 1 else "RGB")
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    if not root.exists():
-        raise UserError(f"there is no folder {root}: check the path, or what it is relative to ({Path.cwd()})")
-    if not root.is_dir():
-        raise UserError(f"{root} is not a folder: give the folder that holds the pictures")
-    Image.init()
-    endings = {end for end, form in Image.registered_extensions().items() if form in Image.OPEN.keys() - NOT_PICTURES}
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"cannot read the folder {error.filename}: {error.strerror}: mend its permissions, or move it")
-
-    seen = set()  # links to folders are followed, but not in a circle
-    for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in endings:
-                yield Path(folder, name)
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
