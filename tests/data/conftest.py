@@ -47,6 +47,12 @@ def small_fashion(tmp_path_factory: pytest.TempPathFactory, write_idx: IdxWriter
 
 
 @pytest.fixture(scope="session")
+def write_batch() -> Callable[..., None]:
+    """Writes a batch of CIFAR."""
+    return _write_batch
+
+
+@pytest.fixture(scope="session")
 def small_cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with files like CIFAR's, as unpacked from the archives for Python; every pixel is random.
 
@@ -57,14 +63,14 @@ def small_cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ten, hundred = folder / "cifar-10-batches-py", folder / "cifar-100-python"
     for name in (*(f"data_batch_{batch}" for batch in range(1, 6)), "test_batch"):
         labels = {"batch_label": name, "labels": [i % 10 for i in range(20)]}
-        write_batch(ten / name, random.integers(0, 256, (20, 3072), np.uint8), labels)
+        _write_batch(ten / name, random.integers(0, 256, (20, 3072), np.uint8), labels)
     for name, count in (("train", 200), ("test", 100)):
         labels = {"fine_labels": [i % 100 for i in range(count)], "coarse_labels": [i % 20 for i in range(count)]}
-        write_batch(hundred / name, random.integers(0, 256, (count, 3072), np.uint8), labels)
+        _write_batch(hundred / name, random.integers(0, 256, (count, 3072), np.uint8), labels)
     return folder
 
 
-def write_batch(path: Path, pixels: np.ndarray, entries: dict[str, object], by_column: bool = False) -> None:
+def _write_batch(path: Path, pixels: np.ndarray, entries: dict[str, object], by_column: bool = False) -> None:
     """A pickle as Python 2 wrote the published ones: protocol 2, text and pixels as strings of bytes."""
 
     def text(value: bytes) -> bytes:
