@@ -21,7 +21,7 @@ from disentangle.generator import PreSVDLayer
 from disentangle.models import BetaVAE, Discriminator, EigenGAN
 from disentangle.pictures import grid, png_bytes, to_uint8
 from disentangle.training import checkpoint
-from disentangle.training.augment import random_crop, random_resized_crop
+from disentangle.training.augment import random_crop, random_flip, random_resized_crop
 from disentangle.training.draws import Draws, Order, seeded
 from disentangle.training.ema import EMA
 from disentangle.training.files import locked, write_atomic
@@ -215,7 +215,7 @@ class Trainer:
         elif config.crop == "resized":
             images = random_resized_crop(images, draws, "crop", config.size)
         if config.flip:
-            images = torch.where(draws.uniform("flip", 1, 1, 1) < 0.5, images.flip(3), images)
+            images = random_flip(images, draws, "flip")
         labels = None if self.labels is None else self.labels[positions].to(device)
         return Batch(images, draws, labels)
 
