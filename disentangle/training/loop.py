@@ -24,6 +24,7 @@ from disentangle.training import checkpoint
 from disentangle.training.augment import random_crop, random_flip, random_resized_crop
 from disentangle.training.draws import Draws, Order, seeded
 from disentangle.training.ema import EMA
+from disentangle.training.feed import AHEAD
 from disentangle.training.files import locked, write_atomic
 from disentangle.training.hardware import autocast_dtype
 from disentangle.training.metrics import MetricsLog
@@ -189,6 +190,8 @@ class Trainer:
             self.dtype,
         )
         batch = self._batch(draws, draws.share(self.order.batch(step, recipe.batch_size)))
+        for ahead in range(step + 1, min(step + AHEAD, recipe.steps) + 1):
+            self.pictures.prefetch(draws.share(self.order.batch(ahead, recipe.batch_size)))
         rate = recipe.optimizer.rate_at(step, recipe.steps)
         losses: dict[str, Tensor] = {}
         for phase in self.phases:

@@ -1,7 +1,5 @@
 """The training set as the loop sees it: drawn once, kept in memory as 8-bit where it fits."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -74,11 +72,10 @@ class Middle:
     def __init__(self, source: ImageSet, size: int) -> None:
         self.source = source
         self.size = size
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "source":  # while it is being unpickled or copied
-            raise AttributeError(name)
-        return getattr(self.source, name)
+        # As attributes of its own: protocols are checked by what an object has, not by what it passes on.
+        for name in ("name", "channels", "factor_names", "factor_sizes", "factor_values", "factors"):
+            if hasattr(source, name):
+                setattr(self, name, getattr(source, name))
 
     def __len__(self) -> int:
         return len(self.source)
