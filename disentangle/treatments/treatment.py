@@ -168,7 +168,9 @@ class Treatment:
             nearest = nearest_orthogonal_gradient(direction, self.config.null, rtol=self.config.rtol)
         except ValueError as error:
             raise UserError(f"the {self.config.target} of {name!r} cannot be made orthogonal: {error}") from error
-        self._ranks[name] = nearest.double().square().sum()  # of a partial isometry: the number of its directions
+        # The squared length of a partial isometry is the number of its directions.
+        working = torch.promote_types(nearest.dtype, torch.float32)
+        self._ranks[name] = torch.linalg.vector_norm(nearest, dtype=working).square()
         return self.weights[name].active(nearest)
 
     def _rates_taken(self, directions: Mapping[str, Tensor], base: Mapping[str, float]) -> dict[str, float]:
