@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 Null = Literal["drop", "fill"]
 
-SQRT_METHODS = ("eigh",)
+SQRT_METHODS = ("auto", "eigh")
 POLAR_METHODS = ("auto", "svd", "gram")
 NULLS = ("drop", "fill")
 
