@@ -39,6 +39,8 @@ class ConditionNumber:
     with_ridge: Tensor | None = None
 
     def __float__(self) -> float:
+        if self.value.numel() != 1:
+            raise ValueError(f"these are the condition numbers of {self.value.numel()} matrices: see value")
         return float(self.value)
 
 
