@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 Null = Literal["drop", "fill"]
 
-SQRT_METHODS = ("auto", "eigh")
+SQRT_METHODS = ("eigh",)
 POLAR_METHODS = ("auto", "svd", "gram")
 NULLS = ("drop", "fill")
 
@@ -145,7 +145,7 @@ def _known(what: str, name: str, known: tuple[str, ...]) -> None:
 
 def _power(a: Tensor, method: str, eps: float, inverse: bool) -> Tensor:
     """The square root of ``a + eps I`` or its inverse."""
-    _known("method", method, SQRT_METHODS)
+    _known("method", "eigh" if method == "auto" else method, SQRT_METHODS)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2] or a.dtype not in ASYMMETRY:
         possible = ", ".join(str(dtype).removeprefix("torch.") for dtype in ASYMMETRY)
         raise ValueError(f"a must be square matrices (..., n, n) of {possible}, got {a.dtype} of {tuple(a.shape)}")

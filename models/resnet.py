@@ -239,7 +239,7 @@ def _stem(in_channels: int, width: int, kernel: int, stride: int, skew_orthogona
         return nn.Conv2d(in_channels, width, kernel, stride, kernel // 2, bias=False)
     from disentangle.orthogonal import SkewOrthogonalConv2d
 
-    return SkewOrthogonalConv2d(in_channels, width, kernel, stride)
+    return SkewOrthogonalConv2d(in_channels, width, kernel, stride, bias=False)
 
 
 def _stage(

@@ -25,10 +25,10 @@ class DecorrelatedBatchNorm2d(nn.Module):
     initialised, the statistics in training are those of the batches of all processes together, gradients included, as
     with ``nn.SyncBatchNorm``.
 
-    Mean and covariance are accumulated in float64, and so is their whitening matrix found, whatever the dtype of the
-    input: a covariance of float32 numbers accumulated in float32 has no digits left at a condition number of 1e7. The
-    rest is computed in float32, also for bfloat16 and float16 and under autocast, or in float64 for float64. In
-    training NaN in the input is an error; in evaluation it comes out again, as from ``nn.BatchNorm2d``.
+    The whitening matrix is found in float64, from a covariance that is summed in float64 (on a CPU over short runs in
+    float32), so that condition numbers up to 1e7 keep their digits. All else is computed in float32, also for bfloat16
+    and float16 and under autocast, or in float64 for float64. NaN in the input is an error in training; in evaluation
+    it comes out again, as from ``nn.BatchNorm2d``.
 
     The state of a plain ``nn.BatchNorm2d`` loads: its running variance becomes a diagonal whitening matrix
     :math:`1/\sqrt{\sigma^2 + \varepsilon}`, with the ``eps`` of this layer.
@@ -113,7 +113,7 @@ class DecorrelatedBatchNorm2d(nn.Module):
         if self.training:
             self.last_covariance, self.last_dtype = covariance, x.dtype
             self._track(mean, whitening)
-        return out
+        return out  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def _track(self, mean: Tensor, whitening: Tensor) -> None:

@@ -28,6 +28,7 @@ RUN = 256
 of that of one float32 sum over all, at the same speed; products in float64 would take three times as long on a CPU."""
 
 
+@torch.compiler.disable  # what it refuses depends on the data
 def whiten(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, groups: int, eps: float, method: str, together: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -46,7 +47,7 @@ def whiten(
         The whitened features; and, in float64 and without gradient, their mean ``(c,)``, whitening matrices and
         covariances before the ridge, both ``(groups, c / groups, c / groups)``.
     """
-    return _Whiten.apply(x, weight, bias, groups, eps, method, together)  # type: ignore[no-any-return]
+    return _Whiten.apply(x, weight, bias, groups, eps, method, together, torch.is_grad_enabled())  # type: ignore[no-any-return]
 
 
 def running_whiten(x: Tensor, mean: Tensor, whitening: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -69,7 +70,9 @@ class _Whiten(torch.autograd.Function):
         eps: float,
         method: str,
         together: bool,
+        differentiable: bool,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        differentiable = differentiable and ctx.needs_input_grad[0]
         with torch.autocast(x.device.type, enabled=False):
             rows = _rows(x)
             count, mean, scatter = _moments(rows)
@@ -77,8 +80,8 @@ class _Whiten(torch.autograd.Function):
                 count, mean, scatter = _moments_of_all(count, mean, scatter)
             covariance = _blocks(scatter, groups) / count
             _check_count(count, covariance.shape[-1], eps)
-            with torch.set_grad_enabled(ctx.needs_input_grad[0]):  # a graph of its own, of small matrices
-                leaf = covariance.detach().requires_grad_(ctx.needs_input_grad[0])
+            with torch.set_grad_enabled(differentiable):  # a graph of its own, of small matrices
+                leaf = covariance.detach().requires_grad_(differentiable)
                 root = _inverse_root(leaf, eps, method)
             ctx.leaf, ctx.root = leaf, root
             whitening = root.detach()
@@ -93,7 +96,7 @@ class _Whiten(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, factor = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return *_differentiable_backward(ctx, grads[0], x, weight, bias), None, None, None, None
+            return *_differentiable_backward(ctx, grads[0], x, weight, bias), None, None, None, None, None
         grad_x = grad_weight = None
         with torch.autocast(x.device.type, enabled=False):
             rows, grad_rows = _rows(x), _rows(grads[0])
@@ -109,7 +112,7 @@ class _Whiten(torch.autograd.Function):
                 through = blocks_to_map(grad_leaf + grad_leaf.mT) / ctx.count
                 constant = -(total @ factor.mT) / ctx.count - mean @ through
                 grad_x = _mapped(x, grad_rows, factor.mT, constant, rows, through)
-        return grad_x, grad_weight, grad_bias, None, None, None, None
+        return grad_x, grad_weight, grad_bias, None, None, None, None, None
 
 
 def _differentiable_backward(

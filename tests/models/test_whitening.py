@@ -247,6 +247,36 @@ def test_it_stands_in_a_sequence_before_what_works_in_place() -> None:
         assert torch.allclose(net[0].weight.grad, gradient, rtol=1e-9, atol=1e-9 * gradient.abs().max())
 
 
+def test_a_compiled_network_computes_the_same() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), DecorrelatedBatchNorm2d(4), nn.ReLU(inplace=True)).double()
+    other = copy.deepcopy(net)
+    compiled = torch.compile(net, backend="aot_eager")
+    for seed in range(2):
+        x = features(2, 3, 6, 6, seed=seed)
+        for module in (compiled, other):
+            module.zero_grad()
+            module(x).square().sum().backward()
+        assert torch.allclose(net[0].weight.grad, other[0].weight.grad, rtol=0, atol=1e-12)
+    for name, tensor in other.state_dict().items():
+        assert torch.allclose(net.state_dict()[name], tensor, rtol=0, atol=1e-12), name
+    assert torch.allclose(net[1].last_covariance, other[1].last_covariance, rtol=0, atol=1e-12)
+    assert torch.allclose(compiled.eval()(x), other.eval()(x), rtol=0, atol=1e-12)
+
+
+def test_statistics_are_kept_without_gradients() -> None:
+    layers = [DecorrelatedBatchNorm2d(4) for _ in range(3)]
+    x = features(2, 4, 5, 5, dtype=torch.float32)
+    expected = layers[0](x.requires_grad_())
+    with torch.no_grad():
+        assert torch.equal(layers[1](x), expected)
+    with torch.inference_mode():
+        assert torch.equal(layers[2](x), expected)
+    for layer in layers[1:]:
+        assert torch.equal(layer.running_whitening, layers[0].running_whitening)
+        assert layer.num_batches_tracked == 1
+
+
 def test_state_goes_round() -> None:
     layer = drawn(DecorrelatedBatchNorm2d(4, 2))
     for seed in range(3):
