@@ -103,7 +103,6 @@ def train(name: str, recipe: Recipe, out: Path | None = None, device: str = "aut
     """
     from accelerate.utils import broadcast_object_list
 
-    from disentangle.data import load
     from disentangle.training.hardware import autocast_dtype, finish, make_accelerator
     from disentangle.training.loop import Trainer
     from disentangle.training.run import Run
@@ -111,7 +110,6 @@ def train(name: str, recipe: Recipe, out: Path | None = None, device: str = "aut
     recipe.check()
     accelerator = make_accelerator(device)
     # Everything that can be wrong is tried before a folder is made: the data, the networks, the treatment.
-    data = load(recipe.data.name, size=recipe.data.size, channels=recipe.data.channels, root=recipe.data.root)
     if recipe.data.root is not None:
         recipe = replace(recipe, data=replace(recipe.data, root=recipe.data.root.resolve()))
     if recipe.precision == "auto":  # decided once, so that a run resumed on another machine computes as it began
@@ -120,7 +118,7 @@ def train(name: str, recipe: Recipe, out: Path | None = None, device: str = "aut
     path = [str(out or free_folder(Path("runs") / name))]
     broadcast_object_list(path)
     draft = Run.draft(Path(path[0]), name, recipe)
-    trainer = Trainer(draft, data, accelerator)
+    trainer = Trainer(draft, draft.data(), accelerator)
     if accelerator.is_main_process:
         draft.create()
         logger.info("%s: %s pictures, %d steps, into %s", name, f"{len(trainer.pictures):,}", recipe.steps, path[0])

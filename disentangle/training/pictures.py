@@ -6,10 +6,11 @@ from torch import Tensor
 from disentangle.data import ImageSet
 from disentangle.errors import UserError
 from disentangle.training.draws import seeded
+from disentangle.training.feed import Feed
 from disentangle.training.recipe import DataConfig
 
 MEMORY = 2 << 30
-"""Bytes of pictures that are kept in memory; larger sets are drawn batch by batch."""
+"""Bytes of pictures that are kept in memory; larger sets are drawn batch by batch, ahead of their step if asked."""
 
 CHUNK = 1_024
 """Pictures drawn at a time while memory is filled."""
@@ -23,6 +24,9 @@ class TrainingPictures:
         config: how many of them.
         seed: decides which.
         channels_last: memory format of the batches.
+
+    Attributes:
+        indices: of the pictures in ``source``, rising.
     """
 
     def __init__(self, source: ImageSet, config: DataConfig, seed: int, channels_last: bool = False) -> None:
@@ -35,6 +39,7 @@ class TrainingPictures:
         self.indices = torch.arange(total)
         if wanted < total:
             self.indices = torch.randperm(total, generator=seeded(seed, "pictures"))[:wanted].sort().values
+        self._feed = Feed(source.images)
         self._memory: Tensor | None = None
         if wanted * source.channels * source.size**2 <= MEMORY:
             self._memory = torch.cat([source.images(part) for part in self.indices.split(CHUNK)])
@@ -42,7 +47,41 @@ class TrainingPictures:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def prefetch(self, positions: Tensor) -> None:
+        """Begin to draw the pictures at ``positions`` ``(n,)``, which :meth:`batch` will be asked for soon.
+
+        Changes nothing but the time; pictures in memory need none. What goes wrong is raised by :meth:`batch`.
+        """
+        if self._memory is None:
+            self._feed.ask(self.indices[positions])
+
     def batch(self, positions: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
         """Pictures ``(n, c, size, size)`` in [-1, 1] at ``positions`` ``(n,)`` of this training set."""
-        pictures = self._memory[positions] if self._memory is not None else self.source.images(self.indices[positions])
+        pictures = self._memory[positions] if self._memory is not None else self._feed.take(self.indices[positions])
         return pictures.to(device).to(dtype).div_(127.5).sub_(1).contiguous(memory_format=self.format)
+
+
+class Middle:
+    """The middle of a data set's pictures (:class:`disentangle.data.ImageSet`, and whatever else the set is).
+
+    Args:
+        source: the data set.
+        size: height and width of what is left.
+    """
+
+    def __init__(self, source: ImageSet, size: int) -> None:
+        self.source = source
+        self.size = size
+        # As attributes of its own: protocols are checked by what an object has, not by what it passes on.
+        for name in ("name", "channels", "factor_names", "factor_sizes", "factor_values", "factors"):
+            if hasattr(source, name):
+                setattr(self, name, getattr(source, name))
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def images(self, indices: Tensor) -> Tensor:
+        """Pictures ``(n, channels, size, size)``, uint8."""
+        start = (self.source.size - self.size) // 2
+        end = start + self.size
+        return self.source.images(indices)[:, :, start:end, start:end]
