@@ -145,7 +145,7 @@ def _known(what: str, name: str, known: tuple[str, ...]) -> None:
 
 def _power(a: Tensor, method: str, eps: float, inverse: bool) -> Tensor:
     """The square root of ``a + eps I`` or its inverse."""
-    _known("method", "eigh" if method == "auto" else method, SQRT_METHODS)
+    _known("method", method, SQRT_METHODS)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2] or a.dtype not in ASYMMETRY:
         possible = ", ".join(str(dtype).removeprefix("torch.") for dtype in ASYMMETRY)
         raise ValueError(f"a must be square matrices (..., n, n) of {possible}, got {a.dtype} of {tuple(a.shape)}")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from disentangle.errors import UserError, unknown_name
 from disentangle.linalg import SQRT_METHODS, matrix_sqrt
+from disentangle.models.batch_norm import BatchNorm2d
 
 KEPT = 8
 """Pictures whose covariance is kept, so that the condition number costs little."""
@@ -79,7 +80,7 @@ class GlobalCovariancePooling(nn.Module):
         self.last_covariance: Tensor | None = None
         self.last_dtype: torch.dtype | None = None
         self.conv = nn.Conv2d(in_channels, channels, 1, bias=False)
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm = BatchNorm2d(channels)
 
     def forward(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Features ``(n, in_channels, h, w)`` to vectors ``(n, out_features)``.

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from disentangle.errors import UserError, unknown_name
 from disentangle.generator import PreSVDLayer
+from disentangle.models.batch_norm import BatchNorm2d
 from disentangle.models.covariance_pooling import GlobalCovariancePooling
 from disentangle.models.whitening import DecorrelatedBatchNorm2d
 
@@ -37,9 +38,9 @@ class BasicBlock(nn.Module):
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = BatchNorm2d(channels)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _shortcut(in_channels, channels, stride)
 
@@ -66,11 +67,11 @@ class Bottleneck(nn.Module):
         super().__init__()
         wide = channels * self.expansion
         self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = BatchNorm2d(channels)
         self.conv3 = nn.Conv2d(channels, wide, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(wide)
+        self.bn3 = BatchNorm2d(wide)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _shortcut(in_channels, wide, stride)
 
@@ -161,7 +162,7 @@ class ResNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
             decorrelated = norm == "decorrelated"
             # Named as in torchvision; and a name of the configuration would hide a layer's from diffusers.
             self.bn1 = (
-                DecorrelatedBatchNorm2d(width, groups, eps, method=method) if decorrelated else nn.BatchNorm2d(width)
+                DecorrelatedBatchNorm2d(width, groups, eps, method=method) if decorrelated else BatchNorm2d(width)
             )
             self.relu = nn.ReLU(inplace=True)
             self.maxpool = nn.MaxPool2d(3, 2, 1) if stem == "large" and not decorrelated else nn.Identity()
@@ -253,4 +254,4 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential
     """A projection where the shapes differ, else nothing."""
     if stride == 1 and in_channels == out_channels:
         return None
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), BatchNorm2d(out_channels))
