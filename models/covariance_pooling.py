@@ -67,8 +67,8 @@ class GlobalCovariancePooling(nn.Module):
             raise UserError(f"in_channels and channels must be at least 1, got {in_channels} and {channels}")
         if not (math.isfinite(eps) and eps >= 0):
             raise UserError(f"eps, the ridge, must be finite and at least 0, got {eps}")
-        if method not in ("auto", *SQRT_METHODS):
-            raise unknown_name("method", method, {"auto", *SQRT_METHODS})
+        if method not in SQRT_METHODS:
+            raise unknown_name("method", method, SQRT_METHODS)
         if precision not in ("float64", "float32"):
             raise unknown_name("precision", precision, ("float64", "float32"))
         self.in_channels = in_channels

@@ -167,5 +167,5 @@ def _check_arguments(num_features: int, groups: int, eps: float, momentum: float
         raise UserError(f"eps, the ridge, must be finite and at least 0, got {eps}")
     if momentum is not None and not 0 <= momentum <= 1:
         raise UserError(f"momentum must lie in [0, 1], or be None for the average of all batches, got {momentum}")
-    if method not in ("auto", *SQRT_METHODS):
-        raise unknown_name("method", method, {"auto", *SQRT_METHODS})
+    if method not in SQRT_METHODS:
+        raise unknown_name("method", method, SQRT_METHODS)

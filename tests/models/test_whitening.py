@@ -17,7 +17,7 @@ from disentangle.linalg import SQRT_METHODS
 from disentangle.models import DecorrelatedBatchNorm2d
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
-METHODS = tuple(dict.fromkeys(("auto", *SQRT_METHODS)))
+METHODS = SQRT_METHODS
 
 
 def features(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
