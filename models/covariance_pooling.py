@@ -13,8 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from disentangle.errors import UserError, unknown_name
-from disentangle.linalg import SQRT_METHODS, matrix_sqrt
+from disentangle.linalg import matrix_sqrt
 from disentangle.models.batch_norm import BatchNorm2d
+from disentangle.models.whitening_function import check_method
 
 KEPT = 8
 """Pictures whose covariance is kept, so that the condition number costs little."""
@@ -67,8 +68,7 @@ class GlobalCovariancePooling(nn.Module):
             raise UserError(f"in_channels and channels must be at least 1, got {in_channels} and {channels}")
         if not (math.isfinite(eps) and eps >= 0):
             raise UserError(f"eps, the ridge, must be finite and at least 0, got {eps}")
-        if method not in ("auto", *SQRT_METHODS):
-            raise unknown_name("method", method, {"auto", *SQRT_METHODS})
+        check_method(method)
         if precision not in ("float64", "float32"):
             raise unknown_name("precision", precision, ("float64", "float32"))
         self.in_channels = in_channels

@@ -11,9 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, distributed, nn
 
-from disentangle.errors import UserError, unknown_name
-from disentangle.linalg import SQRT_METHODS
-from disentangle.models.whitening_function import running_whiten, whiten
+from disentangle.errors import UserError
+from disentangle.models.whitening_function import check_method, running_whiten, whiten
 
 
 class DecorrelatedBatchNorm2d(nn.Module):
@@ -167,5 +166,4 @@ def _check_arguments(num_features: int, groups: int, eps: float, momentum: float
         raise UserError(f"eps, the ridge, must be finite and at least 0, got {eps}")
     if momentum is not None and not 0 <= momentum <= 1:
         raise UserError(f"momentum must lie in [0, 1], or be None for the average of all batches, got {momentum}")
-    if method not in ("auto", *SQRT_METHODS):
-        raise unknown_name("method", method, {"auto", *SQRT_METHODS})
+    check_method(method)

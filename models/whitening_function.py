@@ -138,6 +138,14 @@ def _differentiable_backward(
     )
 
 
+def check_method(method: str) -> None:
+    """Raise :class:`UserError` unless ``method`` is one of a matrix root."""
+    try:
+        matrix_inverse_sqrt(torch.empty(0, 0), method)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
 def blocks_to_map(blocks: Tensor) -> Tensor:
     """Matrices ``(groups, c', c')`` to the block-diagonal one ``(c, c)``."""
     return blocks[0] if len(blocks) == 1 else torch.block_diag(*blocks)
