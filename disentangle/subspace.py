@@ -54,12 +54,12 @@ class SubspaceLayer(nn.Module):
     @property
     def rank(self) -> int:
         """``q``, the number of latents."""
-        return self.basis.shape[0]
+        return len(self.scale)
 
     @property
     def features(self) -> int:
         """``D``, the number of features."""
-        return self.basis.shape[1]
+        return len(self.mean)
 
     def extra_repr(self) -> str:
         return f"features={self.features}, rank={self.rank}"

@@ -7,6 +7,7 @@ from disentangle.models.eigengan import EigenGAN
 from disentangle.models.resnet import ResNet, resnet18, resnet34, resnet50, resnet_small
 from disentangle.models.vae import BetaVAE
 from disentangle.models.whitening import DecorrelatedBatchNorm2d
+from disentangle.orthogonal import SkewOrthogonalConv2d
 
 __all__ = [
     "BetaVAE",
@@ -15,6 +16,7 @@ __all__ = [
     "EigenGAN",
     "GlobalCovariancePooling",
     "ResNet",
+    "SkewOrthogonalConv2d",
     "resnet18",
     "resnet34",
     "resnet50",

@@ -31,7 +31,8 @@ class BatchNorm2d(nn.BatchNorm2d):
             scale = torch.rsqrt(variance + self.eps)
             scale = scale if self.weight is None else scale * self.weight
             out = centred * scale[:, None, None]
-            return (out if self.bias is None else out + self.bias[:, None, None]).to(input.dtype)
+            out = out if self.bias is None else out + self.bias[:, None, None]
+            return out.to(input.dtype)  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor) -> None:

@@ -18,6 +18,7 @@ from disentangle.generator import PreSVDLayer
 from disentangle.models.batch_norm import BatchNorm2d
 from disentangle.models.covariance_pooling import GlobalCovariancePooling
 from disentangle.models.whitening import DecorrelatedBatchNorm2d
+from disentangle.orthogonal import SkewOrthogonalConv2d
 
 Norm = Literal["batch", "decorrelated"]
 Pool = Literal["average", "covariance"]
@@ -124,7 +125,7 @@ class ResNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         eps: ridge of the decorrelated norm, absolute.
         pool_channels: channels of which the covariance is taken.
         width: channels of the stem, of which all other layers have multiples; ``None`` for 64, and 16 when small.
-        skew_orthogonal: the stem is a skew-orthogonal convolution.
+        skew_orthogonal: the stem is a skew-orthogonal convolution, as far from the identity as the published program's.
         method: how the SVD meta-layers find their roots.
         seed: seed of the initial weights.
 
@@ -238,9 +239,9 @@ def _check(depth: str, norm: str, pool: str, stem: str, *numbers: int) -> None:
 def _stem(in_channels: int, width: int, kernel: int, stride: int, skew_orthogonal: bool) -> nn.Module:
     if not skew_orthogonal:
         return nn.Conv2d(in_channels, width, kernel, stride, kernel // 2, bias=False)
-    from disentangle.orthogonal import SkewOrthogonalConv2d
-
-    return SkewOrthogonalConv2d(in_channels, width, kernel, stride, bias=False)
+    # An exponential reaches further than its filter: 3×3 is enough where others are 5×5. The norm is the published one.
+    kernel = min(kernel, 3) if stride == 1 else kernel
+    return SkewOrthogonalConv2d(in_channels, width, kernel, stride, bias=False, norm=0.7 * kernel)
 
 
 def _stage(

@@ -18,7 +18,7 @@ from disentangle.conditioning import condition_metrics
 from disentangle.data import ClassLabels, ImageSet
 from disentangle.errors import UserError
 from disentangle.generator import PreSVDLayer
-from disentangle.models import BetaVAE, Discriminator, EigenGAN
+from disentangle.models import BetaVAE, Discriminator, EigenGAN, ResNet
 from disentangle.pictures import grid, png_bytes, to_uint8
 from disentangle.training import checkpoint
 from disentangle.training.augment import random_crop, random_flip, random_resized_crop
@@ -121,7 +121,8 @@ class Trainer:
     def _phases(self, treatment: Treatment) -> list[Phase]:
         loss = self.recipe.loss
         if isinstance(loss, ClassifierLoss):
-            return [self._phase("classifier", ClassifierObjective(self.networks["classifier"], loss), treatment)]
+            classifier: ResNet = self.networks["classifier"]  # type: ignore[assignment]
+            return [self._phase("classifier", ClassifierObjective(classifier, loss), treatment)]
         generator: EigenGAN | BetaVAE = self.networks["generator"]  # type: ignore[assignment]
         if isinstance(loss, VAELoss):
             return [self._phase("vae", VAEObjective(generator, loss), treatment)]

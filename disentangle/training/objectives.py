@@ -158,6 +158,8 @@ class ClassifierObjective(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Losses by name: ``loss`` is what is minimised, ``accuracy`` the share of labels that got the most weight."""
+        if batch.labels is None:
+            raise TypeError("a classifier learns from labels, and the batch has none")
         logits = self.classifier(batch.images).to(batch.images.dtype)
         loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.loss.label_smoothing)
         accuracy = (logits.detach().argmax(1) == batch.labels).to(loss.dtype).mean()

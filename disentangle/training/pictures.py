@@ -69,6 +69,9 @@ class Middle:
         size: height and width of what is left.
     """
 
+    name: str
+    channels: int
+
     def __init__(self, source: ImageSet, size: int) -> None:
         self.source = source
         self.size = size
