@@ -28,15 +28,18 @@ def reduced(pooling: GlobalCovariancePooling, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(("h", "w"), [(4, 5), (1, 3)])  # more positions than channels, and fewer
-def test_it_equals_its_definition(h: int, w: int) -> None:
-    pooling, x = layer(eps=1e-3), features(3, 5, h, w)
+@pytest.mark.parametrize("method", ["auto", "eigh", "newton_schulz", "taylor", "pade"])
+def test_it_equals_its_definition(h: int, w: int, method: str) -> None:
+    eps = 1.0 if method in ("taylor", "pade") else 1e-3
+    pooling, x = layer(eps=eps, method=method), features(3, 5, h, w)
+    tolerance = {"taylor": 1e-2, "pade": 1e-3, "newton_schulz": 1e-8}.get(method, 1e-10)
     out = pooling(x)
     assert out.shape == (3, pooling.out_features) == (3, 10)
     for vector, picture in zip(out, reduced(pooling, x), strict=True):
-        values, vectors = torch.linalg.eigh(torch.cov(picture, correction=0) + 1e-3 * torch.eye(4).double())
+        values, vectors = torch.linalg.eigh(torch.cov(picture, correction=0) + eps * torch.eye(4).double())
         root = vectors @ torch.diag(values.sqrt()) @ vectors.mT
         upper = torch.stack([root[i, j] for i in range(4) for j in range(i, 4)])
-        assert torch.allclose(vector, upper, rtol=0, atol=1e-10)
+        assert torch.allclose(vector, upper, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize(("h", "w"), [(3, 3), (1, 3)])
