@@ -136,14 +136,15 @@ def verdict(report: Json) -> str:
 
 def _verdict_on_answers(accuracy: Json, calibration: Json, samples: int) -> str:
     gap = calibration["parts"]["gap"]
-    usual, spread = calibration["baselines"]["well calibrated"], calibration["spreads"]["well calibrated"]
-    if calibration["value"] <= usual + 2 * spread:
+    by_chance, spread = calibration["baselines"]["well calibrated"], calibration["spreads"]["well calibrated"]
+    if calibration["value"] <= by_chance + 2 * spread:
         manner = "it is as sure as it should be"
     else:
         manner = f"its confidence is {abs(gap):.1%} {'above' if gap > 0 else 'below'} its accuracy"
+    usual = accuracy["baselines"]["most frequent class"]
     return (
-        f"It names {accuracy['value']:.1%} of {samples:,} test pictures correctly, where always answering with the most "
-        f"frequent class would get {accuracy['baselines']['most frequent class']:.1%}; {manner}."
+        f"It names {accuracy['value']:.1%} of {samples:,} test pictures correctly, where always answering with the "
+        f"most frequent class would get {usual:.1%}; {manner}."
     )
 
 

@@ -100,7 +100,7 @@ def test_what_came_from_outside_is_escaped() -> None:
 
 
 def test_numbers_in_the_heat_map_are_readable_on_every_shade() -> None:
-    page = (Path(charts.__file__).parent / "report.html.jinja").read_text()
+    page = (Path(charts.__file__).parent / "page.html.jinja").read_text()
     blocks = re.findall(r":root \{([^}]+)\}", page)
     assert len(blocks) == 3  # light, dark, print
     for block, flips, flipped in zip(blocks, ("fl", "fd", "fl"), ("flip-light", "flip-dark", "flip-light")):
