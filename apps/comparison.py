@@ -188,13 +188,14 @@ def _listed(runs: Sequence[Summary]) -> str:
 
 
 def figure_of(statistic: Statistic | None, measure: Measure) -> str:
-    """``mean ± deviation`` for a reader, to two digits of the deviation; a dash where there is nothing."""
+    """``mean ± deviation`` for a reader, to about two digits of the deviation; a dash where there is nothing."""
     if statistic is None:
         return "–"
     factor = 100.0 if measure.percent else 1.0
     mean, deviation = statistic.mean * factor, (statistic.deviation or 0.0) * factor
     if deviation > 0:
-        decimals = min(6, max(0, 1 - math.floor(math.log10(deviation))))
+        # A third decimal of a large number is not worth the space, however small the deviation.
+        decimals = min(2 if abs(mean) >= 1 else 6, max(0, 1 - math.floor(math.log10(deviation))))
         return f"{mean:,.{decimals}f} ± {deviation:,.{decimals}f}".replace("-", "−")
     if mean == round(mean) and abs(mean) >= 1:
         return f"{mean:,.0f}".replace("-", "−")

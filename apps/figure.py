@@ -160,9 +160,9 @@ def _variables(theme: dict[str, str]) -> str:
 
 
 STYLE = (
-    f".figure{{{_variables(LIGHT)}}}"
-    f"@media (prefers-color-scheme:dark){{.figure{{{_variables(DARK)}}}}}"
-    f"@media print{{.figure{{{_variables(LIGHT)}}}}}"
+    f".figure,.inks{{{_variables(LIGHT)}}}"
+    f"@media (prefers-color-scheme:dark){{.figure,.inks{{{_variables(DARK)}}}}}"
+    f"@media print{{.figure,.inks{{{_variables(LIGHT)}}}}}"
     f".figure text{{font-family:{FONT};font-variant-numeric:tabular-nums}}"
 )
 

@@ -110,12 +110,13 @@ def curve_panel(
             shapes.append(Area([(across(a), down(b)) for a, b in band], line.ink, 0.16))
     for line in series:
         path = [(across(a), down(b)) for a, b in line.points]
-        shapes.append(Path(path, line.ink, 2, line.dash, title=line.name))
+        shapes.append(Path(path, line.ink, 1.75, line.dash, title=line.name))
     ends = [down(line.points[-1][1]) for line in series]
     for line, end, place in zip(series, ends, spread(ends, GAP, top, bottom), strict=True):
         start = across(line.points[-1][0])
         shapes.append(Path([(start + 4, end), (edge + 10, place)], line.ink, 1))
-        shapes.append(Text(edge + 14, place + 4, line.name, "ink", 11.5))
+        shapes.append(Dot(edge + 10, place, 3, line.ink))
+        shapes.append(Text(edge + 18, place + 4, line.name, "ink", 11.5))
     return shapes
 
 
