@@ -90,7 +90,7 @@ def _conditioning(layer: str, kinds: Mapping[str, Json], history: Sequence[Mappi
             f"rows), {main['highest']:.2f} at most."
         )
     if not same and "rank" in kinds:
-        words += f" The covariance has rank {kinds['rank']['final']:g} there: κ over all of it measures rounding, if anything."
+        words += f" The covariance has only rank {kinds['rank']['final']:g} there: κ over all of it measures rounding."
     return {"svg": svg(figure) if lines else "", "words": words.strip()}
 
 

@@ -104,8 +104,12 @@ def _score_calibration(logits: Floats, labels: Integers, seed: int) -> Score:
 
 
 def calibrated(sure: Floats, seed: int) -> Floats:
-    """The calibration errors ``(DRAWS,)`` of answers that are right exactly as often as they are sure, ``sure`` ``(n,)``:
-    what is left of the error is chance."""
+    """The calibration errors ``(DRAWS,)`` of answers that are right exactly as often as they are sure, which is chance.
+
+    Args:
+        sure: ``(n,)``, the confidences.
+        seed: of the draws.
+    """
     draw = np.random.default_rng(seed)
     return np.array([reliability(sure, draw.uniform(size=len(sure)) < sure).score for _ in range(DRAWS)])
 
