@@ -32,6 +32,7 @@ examples:
   disentangle data
   disentangle data sprites --out preview.png
   disentangle data folder --root ~/Pictures --size 128 --out preview.png
+  disentangle data class-folder --root ~/imagenet --split test --size 64
 """
 
 
@@ -56,7 +57,7 @@ class DataArgs:
     root: Path | None = None
     """The folder with the files, if the set has any."""
     split: str | None = None
-    """The part, train or test, of a set that has both."""
+    """The part, train or test, of a set that has both or can be split."""
     columns: int = 10
     """Pictures in a row of the preview."""
     seed: int = 0

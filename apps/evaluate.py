@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # imported where it is used: `disentangle evaluate --help` mu
     from disentangle.training.run import Run
 
 DESCRIPTION = """Score a run. A generator: the Fréchet distance, and MIG and DCI where it has an encoder and its data have
-labels. A classifier: accuracy, likelihood and calibration on the test pictures, with confusions and the worst mistakes.
+labels. A classifier: accuracy, likelihood and calibration on the test pictures, and what it takes for what.
 
 Writes report.json and report.html, with pictures, into the run's folder.
 

@@ -34,7 +34,8 @@ from disentangle.metrics import load_features
 from disentangle.pictures import to_uint8
 from disentangle.training.draws import seeded
 from disentangle.training.hardware import choose_device
-from disentangle.training.run import Run, hash_network, load_network
+from disentangle.training.networks import hash_network, load_network
+from disentangle.training.run import Run
 
 logger = logging.getLogger(__name__)
 

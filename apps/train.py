@@ -106,7 +106,6 @@ def train(name: str, recipe: Recipe, out: Path | None = None, device: str = "aut
     """
     from accelerate.utils import broadcast_object_list
 
-    from disentangle.data import load
     from disentangle.training.hardware import finish, make_accelerator
     from disentangle.training.loop import Trainer
     from disentangle.training.run import Run
@@ -114,12 +113,11 @@ def train(name: str, recipe: Recipe, out: Path | None = None, device: str = "aut
     recipe.check()
     accelerator = make_accelerator(device)
     # Everything that can be wrong is tried before a folder is made: the data, the networks, the treatment.
-    data = load(recipe.data.name, size=recipe.data.size, channels=recipe.data.channels, root=recipe.data.root)
     recipe = settled(recipe, accelerator.device)
     path = [str(out or free_folder(Path("runs") / name))]
     broadcast_object_list(path)
     draft = Run.draft(Path(path[0]), name, recipe)
-    trainer = Trainer(draft, data, accelerator)
+    trainer = Trainer(draft, draft.data(), accelerator)
     if accelerator.is_main_process:
         draft.create()
         logger.info("%s: %s pictures, %d steps, into %s", name, f"{len(trainer.pictures):,}", recipe.steps, path[0])

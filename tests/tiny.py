@@ -3,10 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
-from disentangle.data import load
 from disentangle.training.hardware import make_accelerator
 from disentangle.training.loop import Trainer
-from disentangle.training.recipe import AdamConfig, BetaVAEConfig, DataConfig, EigenGANConfig, GANLoss, Recipe, VAELoss
+from disentangle.training.optimizers import AdamConfig, SGDConfig
+from disentangle.training.recipe import (
+    BetaVAEConfig,
+    ClassifierLoss,
+    DataConfig,
+    EigenGANConfig,
+    GANLoss,
+    Recipe,
+    ResNetConfig,
+    VAELoss,
+)
 from disentangle.training.run import Run
 from disentangle.treatments import TreatmentConfig
 
@@ -34,6 +43,16 @@ RECIPES = {
         model=EigenGANConfig(rank=2, noise=4, base_channels=2, max_channels=4),
         loss=GANLoss(r1_every=2),
     ),
+    "classifier": replace(
+        TINY,
+        data=DataConfig("digits", size=32, pictures=100, crop="shift"),
+        model=ResNetConfig(depth="small"),
+        loss=ClassifierLoss(),
+        optimizer=SGDConfig(learning_rate=1e-2, milestones=(0.5,)),
+        ema_pictures=0,
+        conditioning_every=2,
+        test_every=3,
+    ),
 }
 
 
@@ -41,5 +60,4 @@ def make_trainer(path: Path, recipe: Recipe) -> Trainer:
     """A trainer of a new run at ``path``."""
     run = Run.draft(path, "tiny", recipe)
     run.create()
-    data = load(recipe.data.name, size=recipe.data.size)
-    return Trainer(run, data, make_accelerator("cpu"))
+    return Trainer(run, run.data(), make_accelerator("cpu"))

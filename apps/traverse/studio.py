@@ -99,10 +99,12 @@ class Studio:
         """Names of the runs, as of now."""
         if self._is_run():
             run = Run.open(self.path)
+            if run.kind == "classifier":
+                raise UserError(f"{self.path} is a classifier, which has no latents to steer: name a GAN's or a VAE's run")
             return [run.name] if run.step >= 0 else []
         if not self.path.is_dir():
             raise UserError(f"no folder {self.path}: give a run, or a folder of runs")
-        return [run.name for run in Run.find(self.path)]
+        return [run.name for run in Run.find(self.path) if run.kind != "classifier"]
 
     def open(self, name: str, method: str) -> View:
         """Open a run as it is on disk now.

@@ -2,25 +2,35 @@
 
 from pathlib import Path
 
-from disentangle.data import digits, fashion_mnist, folder, scenes, sprites
-from disentangle.data.base import Description, FactorGrid, GridSet, ImageSet, LabelledSet, as_grid, as_labelled
+from disentangle.data import cifar, class_folder, digits, fashion_mnist, folder, scenes, sprites
+from disentangle.data.base import Description, FactorGrid, GridSet, ImageSet, LabelledSet
+from disentangle.data.classes import ClassLabels, split_indices
 from disentangle.errors import unknown_name
 
 __all__ = [
     "SETS",
+    "ClassLabels",
     "Description",
     "FactorGrid",
     "GridSet",
     "ImageSet",
     "LabelledSet",
-    "as_grid",
-    "as_labelled",
     "load",
+    "split_indices",
 ]
 
-# A new data set is a module with a DESCRIPTION, and its name here.
+# A new data set is a module with a DESCRIPTION, and its place here.
 SETS: dict[str, Description] = {
-    module.DESCRIPTION.name: module.DESCRIPTION for module in (sprites, scenes, digits, fashion_mnist, folder)
+    description.name: description
+    for description in (
+        sprites.DESCRIPTION,
+        scenes.DESCRIPTION,
+        digits.DESCRIPTION,
+        fashion_mnist.DESCRIPTION,
+        *cifar.DESCRIPTIONS,
+        folder.DESCRIPTION,
+        class_folder.DESCRIPTION,
+    )
 }
 
 
@@ -38,8 +48,11 @@ def load(
         name: a key of :data:`SETS`.
         size: height and width of the pictures; ``None`` for the set's own.
         channels: 1 or 3; ``None`` for the set's own.
-        root: the folder with its files: needed for ``folder``, else only where they are in no usual place.
-        split: ``"train"`` (the default) or ``"test"``, for sets that are published in two parts.
+        root: the folder with its files: needed for ``folder`` and ``class-folder``, else only where they are in no
+            usual place.
+        split: ``"train"`` or ``"test"``. If ``None``, the former of sets that are published in two parts, and all
+            pictures of ``digits`` and of a ``class-folder`` that is not in two parts; these are split by
+            :func:`split_indices`. The sets that are whole grids, and ``folder``, cannot be split.
 
     Raises:
         UserError: where the set is unknown, cannot have this size, or its files are missing or damaged.

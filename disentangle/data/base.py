@@ -13,7 +13,10 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from disentangle.errors import UserError
+from disentangle.errors import UserError, unknown_name
+
+SPLITS = ("train", "test")
+"""The parts that a set may have."""
 
 
 @runtime_checkable
@@ -68,30 +71,6 @@ class GridSet(LabelledSet, Protocol):
         Raises:
             ValueError: where a factor's value is out of its range.
         """
-
-
-def as_labelled(data: ImageSet) -> LabelledSet:
-    """``data`` itself if its factors are known.
-
-    Raises:
-        UserError: where they are not.
-    """
-    if isinstance(data, LabelledSet):
-        return data
-    raise UserError(f"the data set {data.name!r} has no labels, and this needs them: use sprites, scenes or digits")
-
-
-def as_grid(data: ImageSet) -> GridSet:
-    """``data`` itself if it has a picture for every combination of factors.
-
-    Raises:
-        UserError: where it has not.
-    """
-    if isinstance(data, GridSet):
-        return data
-    raise UserError(
-        f"the data set {data.name!r} has no picture for every combination of factors: use sprites or scenes"
-    )
 
 
 @dataclass(frozen=True)
@@ -200,6 +179,23 @@ def check_choice(what: str, name: str, got: int | None, possible: Sequence[int])
     if got not in possible:
         raise UserError(f"{what} {got} is not possible for the data set {name!r}: choose {_listing(sorted(possible))}")
     return got
+
+
+def check_range(name: str, size: int, smallest: int, largest: int) -> None:
+    """Raise UserError unless the data set ``name`` can have pictures of ``size``: from ``smallest`` to ``largest``."""
+    if not smallest <= size <= largest:
+        raise UserError(f"size {size} is not possible for the data set {name!r}: choose {smallest} to {largest}")
+
+
+def check_split(split: str | None) -> str:
+    """``"train"`` or ``"test"``; the former if ``None``.
+
+    Raises:
+        UserError: for another word.
+    """
+    if split is not None and split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
+    return split or "train"
 
 
 def refuse(name: str, **given: object) -> None:

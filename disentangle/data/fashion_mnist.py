@@ -6,22 +6,20 @@ H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchm
 
 import gzip
 import hashlib
-import logging
 import math
 import os
-import tempfile
-import urllib.error
-import urllib.request
 import zlib
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import pad
 
-from disentangle.data.base import Description, check_choice
-from disentangle.data.memory import ClassSet
-from disentangle.errors import UserError, unknown_name
+from disentangle.data import files
+from disentangle.data.base import Description, check_choice, check_split
+from disentangle.data.classes import ClassSet
+from disentangle.data.memory import MemorySet, doubled
+from disentangle.errors import UserError
 
 NAME = "fashion-mnist"
 CLASSES = (
@@ -37,7 +35,7 @@ CLASSES = (
     "ankle boot",
 )
 SIZES = (28, 32, 64)
-SPLITS = {"train": "train", "test": "t10k"}
+PREFIXES = {"train": "train", "test": "t10k"}
 URL = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
 
 # SHA-256 of what is inside the .gz files: the same files are in use compressed in several ways.
@@ -47,10 +45,6 @@ SHA256 = {
     "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
-TIMEOUT = 30.0  # seconds without an answer
-LARGEST = 1 << 28  # bytes that a file may unpack to; the largest of the four has 47 million
-
-logger = logging.getLogger(__name__)
 
 
 def load_fashion_mnist(
@@ -58,8 +52,8 @@ def load_fashion_mnist(
 ) -> ClassSet:
     """Fashion-MNIST, with the factor ``class`` (see :data:`CLASSES`).
 
-    The files, as ``.gz`` or unpacked, are looked for in ``root`` if it is given, else in the places of :func:`places`;
-    where they are in none of these they are downloaded (31 MB) to the cache.
+    The files, as ``.gz`` or unpacked, are looked for in ``root`` if it is given, else in the places of
+    :func:`disentangle.data.files.places`; where they are in none of these they are downloaded (31 MB) to the cache.
 
     Args:
         size: 28 as published, 32 (with a black border), or 64 (the latter, doubled bilinearly).
@@ -73,19 +67,18 @@ def load_fashion_mnist(
     """
     size = check_choice("size", NAME, size, SIZES)
     channels = check_choice("channels", NAME, channels, (1, 3))
-    split = "train" if split is None else split
-    if split not in SPLITS:
-        raise unknown_name("split", split, SPLITS)
-    names = [f"{SPLITS[split]}-{part}-ubyte" for part in ("images-idx3", "labels-idx1")]
+    names = [f"{PREFIXES[check_split(split)]}-{part}-ubyte" for part in ("images-idx3", "labels-idx1")]
     folder = find(root, names)
     if folder is None:
         if root is not None:
             raise UserError(
                 f"no Fashion-MNIST files in {root}: it must hold {names[0]}.gz and {names[1]}.gz, from {URL}"
             )
-        folder = _cache()
+        folder = files.cache(NAME)
         for name in names:
-            download(name, folder)
+            if not os.path.isfile(_file(folder, name)):
+                url, path = f"{URL}{name}.gz", folder / f"{name}.gz"
+                files.download(url, path, "Fashion-MNIST", _unpacked_sha256, SHA256[name])
     pictures, labels = (read_idx(_file(folder, name)) for name in names)
     if pictures.ndim != 3 or pictures.shape[1:] != (28, 28) or labels.shape != (len(pictures),):
         raise UserError(
@@ -96,27 +89,13 @@ def load_fashion_mnist(
         raise UserError(
             f"{_file(folder, names[1])} has a label {int(labels.max())}, expected 0 … 9: fetch it again from {URL}"
         )
-    return ClassSet(NAME, _resize(pictures[:, None], size), channels, factor="class", labels=labels, values=CLASSES)
-
-
-def places() -> list[Path]:
-    """Where the files are looked for, in order: ``$DISENTANGLE_DATA``, the cache, torchvision's places, Debian's."""
-    home = Path.home()
-    given = os.environ.get("DISENTANGLE_DATA")
-    bases = [Path(given).expanduser()] if given else []
-    bases += [
-        home / ".cache/disentangle",
-        Path("data"),
-        home / "data",
-        home / ".cache/torch",
-        Path("/usr/share/datasets"),
-    ]
-    return bases
+    shown = MemorySet(NAME, _resize(pictures[:, None], size), channels)
+    return ClassSet(shown, {"class": CLASSES}, labels[:, None])
 
 
 def find(root: Path | None, names: list[str]) -> Path | None:
-    """The folder with all files ``names``, as ``.gz`` or unpacked: ``root`` or one of :func:`places`, or under one."""
-    for base in places() if root is None else [root]:
+    """The folder with all of ``names``, as ``.gz`` or unpacked: ``root`` or one of the usual places, or under one."""
+    for base in files.places() if root is None else [root]:
         for folder in (base, base / NAME, base / "FashionMNIST/raw"):
             if all(os.path.isfile(_file(folder, name)) for name in names):
                 return folder
@@ -132,7 +111,7 @@ def read_idx(path: Path) -> Tensor:
     mend = f"fetch it again from {URL}"
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(LARGEST)
+            content = file.read(files.LARGEST)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path} is damaged ({error}): {mend}") from None
     except OSError as error:
@@ -150,40 +129,11 @@ def read_idx(path: Path) -> Tensor:
     return torch.frombuffer(bytearray(content), dtype=torch.uint8)[start:].view(shape)
 
 
-def download(name: str, folder: Path) -> None:
-    """Download ``name`` to ``folder/name.gz``, which appears only when it is complete and its checksum right.
-
-    Raises:
-        UserError: where there is no connection, the content is not the published one, or it cannot be written.
-    """
-    url = f"{URL}{name}.gz"
-    if os.path.isfile(_file(folder, name)):
-        return
-    mend = f"fetch {url} yourself and put it in {folder}, or where DISENTANGLE_DATA says"
-    logger.info("downloading %s", url)
+def _unpacked_sha256(packed: bytes) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-            packed = answer.read(LARGEST)
-    except (OSError, urllib.error.URLError) as error:
-        raise UserError(f"cannot download Fashion-MNIST ({getattr(error, 'reason', error)}): {mend}") from None
-    try:
-        digest = hashlib.sha256(gzip.decompress(packed)).hexdigest()
+        return hashlib.sha256(gzip.decompress(packed)).hexdigest()
     except (EOFError, OSError, zlib.error):
-        digest = "no gzip file"
-    if digest != SHA256[name]:
-        raise UserError(f"what came from {url} is not the published file (SHA-256 {digest}): {mend}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name}-", delete=False) as partial:
-            partial.write(packed)
-        Path(partial.name).replace(folder / f"{name}.gz")
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror or error}") from None
-
-
-def _cache() -> Path:
-    given = os.environ.get("DISENTANGLE_DATA")
-    return (Path(given).expanduser() if given else Path.home() / ".cache/disentangle") / NAME
+        return "none: it is no gzip file"
 
 
 def _file(folder: Path, name: str) -> Path:
@@ -195,11 +145,7 @@ def _resize(pictures: Tensor, size: int) -> Tensor:
     if size == 28:
         return pictures
     pictures = pad(pictures, (2, 2, 2, 2))
-    if size == 32:
-        return pictures
-    # in pieces: all of them as float would take a gigabyte
-    doubled = (interpolate(piece.float(), size=(size, size), mode="bilinear") for piece in torch.split(pictures, 4096))
-    return torch.cat([piece.round().to(torch.uint8) for piece in doubled])
+    return pictures if size == 32 else doubled(pictures)
 
 
 def _where(root: Path | None) -> str:

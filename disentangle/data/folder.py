@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from disentangle.data.base import Description, check_choice, check_indices
+from disentangle.data.base import Description, check_choice, check_indices, check_range
 from disentangle.data.memory import MemorySet
 from disentangle.errors import UserError
 
@@ -19,6 +19,7 @@ NAME = "folder"
 DEFAULT_SIZE = 64
 LARGEST_SIZE = 4096
 IN_MEMORY = 1 << 28  # bytes of decoded pictures that are kept in memory
+MOST_HEADERS = 100_000  # files that are opened beforehand; as many as ImageNet has would take minutes
 MOST_PIXELS = 100_000_000  # of one file: beyond that, it is a mistake or an attack
 
 # What Pillow lists but only stubs, or hands to an external program.
@@ -31,14 +32,14 @@ class FolderSet:
     """The pictures of a folder, decoded when asked for (:class:`disentangle.data.base.ImageSet`).
 
     Args:
+        name: the set's name.
         paths: the files.
         size: their shorter side is resized to this, antialiased, and the middle is cut out.
         channels: 1 or 3.
     """
 
-    name = NAME
-
-    def __init__(self, paths: list[Path], size: int, channels: int) -> None:
+    def __init__(self, name: str, paths: list[Path], size: int, channels: int) -> None:
+        self.name = name
         self.size = size
         self.channels = channels
         self._paths = paths
@@ -59,9 +60,7 @@ class FolderSet:
 def load_folder(root: Path, size: int | None = None, channels: int | None = None) -> MemorySet | FolderSet:
     """The pictures under ``root``, in all its folders, in the order of their paths.
 
-    Every file with the ending of a format that Pillow reads counts; others and hidden ones are passed over. Where all
-    pictures take at most 256 MB they are decoded at once; else only their headers are read here, and a damaged picture
-    is found when it is asked for.
+    Every file with the ending of a format that Pillow reads counts; others and hidden ones are passed over.
 
     Args:
         root: the folder.
@@ -70,21 +69,82 @@ def load_folder(root: Path, size: int | None = None, channels: int | None = None
         channels: 3, or 1 for grey.
 
     Raises:
-        UserError: where there is no such folder, no picture in it, or one that cannot be read.
+        UserError: for another size or number of channels; where there is no such folder, no picture in it, or one that
+            cannot be read.
     """
-    size = DEFAULT_SIZE if size is None else size
-    if not 1 <= size <= LARGEST_SIZE:
-        raise UserError(f"size {size} is not possible for pictures of a folder: choose 1 to {LARGEST_SIZE}")
-    channels = check_choice("channels", NAME, channels, (3, 1))
-    paths = sorted(_pictures_under(root), key=lambda path: path.relative_to(root).as_posix())
+    size, channels = check_options(NAME, size, channels)
+    paths = pictures_under(root)
     if not paths:
         raise UserError(f"no pictures in {root}: expected files such as .png, .jpg or .webp in it or its folders")
+    return load_pictures(NAME, paths, size, channels)
+
+
+def check_options(name: str, size: int | None, channels: int | None) -> tuple[int, int]:
+    """Size and channels of the pictures of a folder, 64 and 3 if ``None``.
+
+    Raises:
+        UserError: where the data set ``name`` cannot have them.
+    """
+    size = DEFAULT_SIZE if size is None else size
+    check_range(name, size, 1, LARGEST_SIZE)
+    return size, check_choice("channels", name, channels, (3, 1))
+
+
+def load_pictures(name: str, paths: list[Path], size: int, channels: int) -> MemorySet | FolderSet:
+    """The pictures in files.
+
+    Where all of them take at most 256 MB they are decoded at once. Else only their headers are read here, of more than
+    100,000 not even these, and a damaged picture is found when it is asked for.
+
+    Args:
+        name: the set's name.
+        paths: the files.
+        size: height and width.
+        channels: 1 or 3.
+
+    Raises:
+        UserError: where a picture cannot be read.
+    """
     if len(paths) * channels * size * size > IN_MEMORY:
-        for path in paths:
+        for path in paths if len(paths) <= MOST_HEADERS else []:
             _open(path).close()
-        return FolderSet(paths, size, channels)
-    logger.info("reading %d pictures from %s", len(paths), root)
-    return MemorySet(NAME, decode_all(paths, size, channels), channels)
+        return FolderSet(name, paths, size, channels)
+    logger.info("reading %d pictures", len(paths))
+    return MemorySet(name, decode_all(paths, size, channels), channels)
+
+
+def pictures_under(root: Path) -> list[Path]:
+    """The files under ``root`` that count as pictures, in the order of their paths.
+
+    Raises:
+        UserError: where there is no such folder, or it cannot be read.
+    """
+    return sorted(walk(root), key=lambda path: path.relative_to(root).as_posix())
+
+
+def walk(root: Path) -> Iterator[Path]:
+    """As :func:`pictures_under`, one by one and in no order."""
+    if not root.exists():
+        raise UserError(f"there is no folder {root}: check the path, or what it is relative to ({Path.cwd()})")
+    if not root.is_dir():
+        raise UserError(f"{root} is not a folder: give the folder that holds the pictures")
+    Image.init()
+    endings = {end for end, form in Image.registered_extensions().items() if form in Image.OPEN.keys() - NOT_PICTURES}
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"cannot read the folder {error.filename}: {error.strerror}: mend its permissions, or move it")
+
+    seen = set()  # links to folders are followed, but not in a circle
+    for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in endings:
+                yield Path(folder, name)
 
 
 def decode_all(paths: list[Path], size: int, channels: int) -> Tensor:
@@ -141,30 +201,6 @@ def _flat(image: Image.Image, channels: int) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("L" if channels == 1 else "RGB")
-
-
-def _pictures_under(root: Path) -> Iterator[Path]:
-    if not root.exists():
-        raise UserError(f"there is no folder {root}: check the path, or what it is relative to ({Path.cwd()})")
-    if not root.is_dir():
-        raise UserError(f"{root} is not a folder: give the folder that holds the pictures")
-    Image.init()
-    endings = {end for end, form in Image.registered_extensions().items() if form in Image.OPEN.keys() - NOT_PICTURES}
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"cannot read the folder {error.filename}: {error.strerror}: mend its permissions, or move it")
-
-    seen = set()  # links to folders are followed, but not in a circle
-    for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in endings:
-                yield Path(folder, name)
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

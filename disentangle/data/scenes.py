@@ -7,17 +7,16 @@ The factor grid is that of Burgess, Kim, "3D Shapes Dataset" (2018): floor hue 1
 from colorsys import hsv_to_rgb
 from functools import cached_property
 from math import radians
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from disentangle.data.base import Description, FactorGrid, check_choice, refuse
+from disentangle.data.base import FactorGrid
+from disentangle.data.generated import GeneratedSet
 from disentangle.data.raytrace import SHAPES, Array, View, trace, view
 
-SIZES = (64, 32)
 HUES = tuple(step / 10 for step in range(10))
 SCALES = tuple(0.75 + 0.5 * step / 7 for step in range(8))
 AZIMUTHS = tuple(-30 + 60 * step / 14 for step in range(15))  # of the camera, in degrees
@@ -37,7 +36,7 @@ GRID = FactorGrid(
 )
 
 
-class Scenes:
+class Scenes(GeneratedSet):
     """A labelled grid set (:class:`disentangle.data.base.GridSet`) of scenes.
 
     Light that falls on a surface of one colour is that colour times a weight. So each of the 480 geometries (scale,
@@ -57,26 +56,14 @@ class Scenes:
     """
 
     name = "scenes"
-    factor_names = GRID.names
-    factor_sizes = GRID.sizes
-    factor_values = GRID.values
+    grid = GRID
+    sizes = (64, 32)
+    possible_channels = (3,)
 
     def __init__(self, size: int | None = None, channels: int | None = None) -> None:
-        self.size = check_choice("size", self.name, size, SIZES)
-        self.channels = check_choice("channels", self.name, channels, (3,))
+        super().__init__(size, channels)
         self._views: dict[int, View] = {}
         self._weights: dict[tuple[int, ...], Array] = {}
-
-    def __len__(self) -> int:
-        return len(GRID)
-
-    def factors(self, indices: Tensor) -> Tensor:
-        """Factors ``(n, 6)``: floor, wall and object hue, scale, shape, orientation."""
-        return GRID.factors(indices)
-
-    def index(self, factors: Tensor) -> Tensor:
-        """Indices ``(n,)`` of factors ``(n, 6)``."""
-        return GRID.index(factors)
 
     def images(self, indices: Tensor) -> Tensor:
         """Pictures ``(n, 3, size, size)``, uint8."""
@@ -115,22 +102,4 @@ class Scenes:
         return np.square(np.array([[hsv_to_rgb(hue, *tone) for hue in HUES] for tone in TONES], np.float32))
 
 
-def _load(size: int | None, channels: int | None, root: Path | None, split: str | None) -> Scenes:
-    refuse(Scenes.name, root=root, split=split)
-    return Scenes(size, channels)
-
-
-def _where(root: Path | None) -> str:
-    return "generated here"
-
-
-DESCRIPTION = Description(
-    name=Scenes.name,
-    summary="an object in a room, with 3D Shapes' factors",
-    count=f"{len(GRID):,}",
-    sizes="32, 64",
-    channels=(3,),
-    factors=", ".join(f"{name} {size}" for name, size in zip(GRID.names, GRID.sizes, strict=True)),
-    where=_where,
-    load=_load,
-)
+DESCRIPTION = Scenes.description("an object in a room, with 3D Shapes' factors")

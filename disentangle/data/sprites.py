@@ -6,15 +6,14 @@ The factor grid is that of Matthey, Higgins, Hassabis, Lerchner, "dSprites: Dise
 
 from functools import cached_property
 from math import cos, pi, sin, sqrt
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from disentangle.data.base import Description, FactorGrid, check_choice, refuse
+from disentangle.data.base import FactorGrid
+from disentangle.data.generated import GeneratedSet
 
-SIZES = (64, 32)
 SCALES = tuple(0.5 + 0.1 * step for step in range(6))
 ORIENTATIONS = 40
 POSITIONS = 32
@@ -38,8 +37,8 @@ GRID = FactorGrid(
 )
 
 
-class Sprites:
-    """A labelled grid set (:class:`disentangle.data.base.GridSet`) of sprites.
+class Sprites(GeneratedSet):
+    """A labelled grid set (:class:`disentangle.data.base.GridSet`) of sprites; x runs from the left, y from the top.
 
     A sprite moved by whole pixels is the same picture shifted, so each shape, scale and orientation is drawn once (at
     size 32, once for each half-pixel position), antialiased by 6×6 samples a unit, and a picture is a window cut out of
@@ -58,24 +57,9 @@ class Sprites:
     """
 
     name = "sprites"
-    factor_names = GRID.names
-    factor_sizes = GRID.sizes
-    factor_values = GRID.values
-
-    def __init__(self, size: int | None = None, channels: int | None = None) -> None:
-        self.size = check_choice("size", self.name, size, SIZES)
-        self.channels = check_choice("channels", self.name, channels, (1, 3))
-
-    def __len__(self) -> int:
-        return len(GRID)
-
-    def factors(self, indices: Tensor) -> Tensor:
-        """Factors ``(n, 5)``: shape, scale, orientation, x (from the left), y (from the top)."""
-        return GRID.factors(indices)
-
-    def index(self, factors: Tensor) -> Tensor:
-        """Indices ``(n,)`` of factors ``(n, 5)``."""
-        return GRID.index(factors)
+    grid = GRID
+    sizes = (64, 32)
+    possible_channels = (1, 3)
 
     def images(self, indices: Tensor) -> Tensor:
         """Pictures ``(n, channels, size, size)``, uint8."""
@@ -142,22 +126,4 @@ def _in_heart(u: Tensor, v: Tensor) -> Tensor:
     return square | discs[0] | discs[1]
 
 
-def _load(size: int | None, channels: int | None, root: Path | None, split: str | None) -> Sprites:
-    refuse(Sprites.name, root=root, split=split)
-    return Sprites(size, channels)
-
-
-def _where(root: Path | None) -> str:
-    return "generated here"
-
-
-DESCRIPTION = Description(
-    name=Sprites.name,
-    summary="one white shape on black, with dSprites' factors",
-    count=f"{len(GRID):,}",
-    sizes="32, 64",
-    channels=(1, 3),
-    factors=", ".join(f"{name} {size}" for name, size in zip(GRID.names, GRID.sizes, strict=True)),
-    where=_where,
-    load=_load,
-)
+DESCRIPTION = Sprites.description("one white shape on black, with dSprites' factors")

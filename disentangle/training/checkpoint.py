@@ -12,6 +12,11 @@ from torch import Tensor, nn
 from disentangle.errors import UserError
 from disentangle.training.files import clean_up, folder_atomic, remove_folder
 from disentangle.training.run import Run
+from disentangle.treatments import fold
+
+RAW = "raw:"
+"""Before the names of a network's own tensors, where its folder holds other ones: a network whose weights a treatment
+computes from others is kept as it is for the training, and plain, without the treatment, for those who use it."""
 
 KEEP = 2
 """Checkpoints kept: the newest, and one before it in case the newest is damaged by something else."""
@@ -21,7 +26,7 @@ def follow_memory_format(optimizer: torch.optim.Optimizer) -> None:
     """Lay the moments out in memory as their parameters are, which files do not keep and fused updates rely on."""
     for parameter, values in optimizer.state.items():
         for key, value in values.items():
-            if value.shape == parameter.shape:
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
                 values[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
@@ -43,10 +48,15 @@ def save(
         state["param_groups"][name] = saved["param_groups"]
         for index, values in saved["state"].items():
             for key, value in values.items():
-                tensors[f"{name}.{index}.{key}"] = value.detach().cpu().contiguous()
+                if value is not None:  # as the velocity is without momentum
+                    tensors[f"{name}.{index}.{key}"] = value.detach().cpu().contiguous()
+    folded = {name: fold(network) for name, network in networks.items()}
+    for name, network in networks.items():
+        if folded[name] is not network:
+            tensors |= {f"{RAW}{name}.{key}": value.cpu().contiguous() for key, value in network.state_dict().items()}
     with folder_atomic(target) as folder:
         try:
-            for name, network in networks.items():
+            for name, network in folded.items():
                 network.save_pretrained(folder / name, safe_serialization=True)  # type: ignore[operator]
             save_file(tensors, folder / "trainer.safetensors")
         except SafetensorError as error:  # what safetensors makes of "no space left on device"
@@ -70,12 +80,14 @@ def restore(run: Run, networks: Mapping[str, nn.Module], optimizers: Mapping[str
         return 0
     folder = run.checkpoint_path(run.step)
     try:
+        tensors = load_file(folder / "trainer.safetensors")
         for name, network in networks.items():
-            weights: dict[str, Tensor] = {}
-            for file in sorted((folder / name).glob("*.safetensors")):
+            raw = f"{RAW}{name}."
+            weights = {key.removeprefix(raw): value for key, value in tensors.items() if key.startswith(raw)}
+            for file in sorted((folder / name).glob("*.safetensors")) if not weights else ():
                 weights |= load_file(file)
             network.load_state_dict(weights)
-        tensors = load_file(folder / "trainer.safetensors")
+        tensors = {key: value for key, value in tensors.items() if not key.startswith(RAW)}
         state = json.loads((folder / "trainer.json").read_text())
         for name, optimizer in optimizers.items():
             values: dict[int, dict[str, Tensor]] = {}

@@ -14,28 +14,38 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from disentangle.data import ImageSet
+from disentangle.conditioning import condition_metrics
+from disentangle.data import ClassLabels, ImageSet
 from disentangle.errors import UserError
+from disentangle.generator import PreSVDLayer
 from disentangle.models import BetaVAE, Discriminator, EigenGAN
 from disentangle.pictures import grid, png_bytes, to_uint8
 from disentangle.training import checkpoint
+from disentangle.training.augment import random_crop, random_flip, random_resized_crop
 from disentangle.training.draws import Draws, Order, seeded
 from disentangle.training.ema import EMA
 from disentangle.training.files import locked, write_atomic
 from disentangle.training.hardware import autocast_dtype
 from disentangle.training.metrics import MetricsLog
-from disentangle.training.objectives import Batch, DiscriminatorObjective, GeneratorObjective, VAEObjective
+from disentangle.training.networks import build_networks
+from disentangle.training.objectives import (
+    Batch,
+    ClassifierObjective,
+    DiscriminatorObjective,
+    GeneratorObjective,
+    VAEObjective,
+)
 from disentangle.training.pictures import TrainingPictures
 from disentangle.training.progress import ProgressLine
-from disentangle.training.recipe import BetaVAEConfig, Recipe, VAELoss
+from disentangle.training.recipe import ClassifierLoss, VAELoss
 from disentangle.training.run import Run
+from disentangle.training.testing import ClassifierTest
 from disentangle.treatments import Treatment, TreatmentConfig, bind
 
 logger = logging.getLogger(__name__)
 
 SAMPLES = 64
 """Pictures in a sample grid, eight in a row."""
-
 
 ROUNDING = 2e-2
 """Relative size of the rounding in a gradient that passed bfloat16: smaller singular values have no direction."""
@@ -56,39 +66,6 @@ class Phase:
     objective: nn.Module
     optimizer: torch.optim.Optimizer
     treatment: Treatment
-
-
-def build_networks(recipe: Recipe, channels: int) -> dict[str, nn.Module]:
-    """The networks that a recipe trains, by name; ``"generator"`` is always among them.
-
-    Raises:
-        UserError: where a size or a number does not fit the model.
-    """
-    model = recipe.model
-    if isinstance(model, BetaVAEConfig):
-        return {
-            "generator": BetaVAE(
-                size=recipe.data.size,
-                channels=channels,
-                rank=model.rank,
-                base_channels=model.base_channels,
-                max_channels=model.max_channels,
-                encoder_channels=model.encoder_channels,
-                hidden=model.hidden,
-                seed=recipe.seed,
-            )
-        }
-    shared = {
-        "size": recipe.data.size,
-        "channels": channels,
-        "base_channels": model.base_channels,
-        "max_channels": model.max_channels,
-        "seed": recipe.seed,
-    }
-    return {
-        "generator": EigenGAN(rank=model.rank, noise=model.noise, **shared),
-        "discriminator": Discriminator(**shared),
-    }
 
 
 class Trainer:
@@ -114,25 +91,37 @@ class Trainer:
         self.dtype = torch.float64 if recipe.precision == "float64" else torch.float32
         self.autocast = autocast_dtype(recipe.precision, device)
         channels_last = recipe.channels_last != "no"
-        self.networks = build_networks(recipe, data.channels)
+        labels = ClassLabels(data, recipe.loss.factor) if isinstance(recipe.loss, ClassifierLoss) else None
+        self.networks = build_networks(recipe, data.channels, labels.count if labels is not None else 0)
         for network in self.networks.values():
             network.to(device=device).train()
             if self.dtype == torch.float64:
                 network.double()
             if channels_last:
                 network.to(memory_format=torch.channels_last)
-        self.ema = EMA(self.networks["generator"], recipe.ema_pictures / recipe.batch_size)
-        self.phases = self._phases()
+        self.product = next(iter(self.networks.values()))
+        treatment = self._bind()  # first, since it may wrap weights that the average and the optimisers must know
+        self.ema = EMA(self.product, recipe.ema_pictures / recipe.batch_size)
+        self.phases = self._phases(treatment)
         self.pictures = TrainingPictures(data, recipe.data, recipe.seed, channels_last)
+        self.labels = labels(self.pictures.indices) if labels is not None else None
+        self.test = (
+            ClassifierTest(run.test_data(), recipe, labels) if labels is not None and recipe.test_every else None
+        )
         self.order = Order(len(self.pictures), recipe.seed)
 
-    def _phases(self) -> list[Phase]:
-        generator: EigenGAN | BetaVAE = self.networks["generator"]  # type: ignore[assignment]
+    def _bind(self) -> Treatment:
         config = self.recipe.treatment
         if self.autocast is not None and config.rtol is None:
             config = replace(config, rtol=ROUNDING)
-        treatment = bind(config, generator, [p.parameter for p in generator.projections()])
+        layers: tuple[PreSVDLayer, ...] = self.product.projections()  # type: ignore[operator]
+        return bind(config, self.product, config.parameters or [layer.parameter for layer in layers])
+
+    def _phases(self, treatment: Treatment) -> list[Phase]:
         loss = self.recipe.loss
+        if isinstance(loss, ClassifierLoss):
+            return [self._phase("classifier", ClassifierObjective(self.networks["classifier"], loss), treatment)]
+        generator: EigenGAN | BetaVAE = self.networks["generator"]  # type: ignore[assignment]
         if isinstance(loss, VAELoss):
             return [self._phase("vae", VAEObjective(generator, loss), treatment)]
         discriminator: Discriminator = self.networks["discriminator"]  # type: ignore[assignment]
@@ -143,14 +132,7 @@ class Trainer:
         ]
 
     def _phase(self, name: str, objective: nn.Module, treatment: Treatment) -> Phase:
-        settings = self.recipe.optimizer
-        optimizer = torch.optim.AdamW(
-            treatment.param_groups(objective.parameters()),
-            lr=settings.learning_rate,
-            betas=settings.betas,
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
+        optimizer = self.recipe.optimizer.build(treatment.param_groups(objective.parameters()))
         return Phase(name, self.accelerator.prepare_model(objective), optimizer, treatment)
 
     def train(self) -> None:
@@ -175,21 +157,16 @@ class Trainer:
                 self._draw_samples(0)
             for step in range(start + 1, recipe.steps + 1):
                 losses = self.step(step)
-                last = step == recipe.steps
-                save = last or step % recipe.checkpoint_every == 0
-                if save or step % recipe.log_every == 0:
-                    row = self._row(step, losses)
-                    if log is not None:
-                        log.write(step, row)
-                    progress.update(step, {k: v for k, v in row.items() if k.endswith("loss")})
-                else:
-                    progress.update(step)
-                if main and (last or step % recipe.sample_every == 0):
+                row = self._row(step, losses)
+                if row and log is not None:
+                    log.write(step, row)
+                progress.update(step, {k: v for k, v in row.items() if k.endswith("loss")} or None)
+                if main and self._due(step, recipe.sample_every):
                     self._draw_samples(step)
-                if save:
+                if self._due(step, recipe.checkpoint_every):
                     self._check_weights(step)
-                if main and save:
-                    checkpoint.save(self.run, step, networks, optimizers)
+                    if main:
+                        checkpoint.save(self.run, step, networks, optimizers)
         finally:
             progress.close()
             if log is not None:
@@ -211,37 +188,62 @@ class Trainer:
             accelerator.device,
             self.dtype,
         )
-        positions = draws.share(self.order.batch(step, recipe.batch_size))
-        images = self.pictures.batch(positions, accelerator.device, self.dtype)
-        if recipe.data.flip:
-            images = torch.where(draws.uniform("flip", 1, 1, 1) < 0.5, images.flip(3), images)
-        rate = recipe.optimizer.learning_rate * rate_factor(step, recipe.steps, recipe.optimizer.decay)
+        batch = self._batch(draws, draws.share(self.order.batch(step, recipe.batch_size)))
+        rate = recipe.optimizer.rate_at(step, recipe.steps)
         losses: dict[str, Tensor] = {}
         for phase in self.phases:
             for group in phase.optimizer.param_groups:
                 group["lr"] = rate
-            with torch.autocast(accelerator.device.type, self.autocast, enabled=self.autocast is not None):
-                terms = phase.objective(Batch(images, draws))
             phase.optimizer.zero_grad(set_to_none=True)
-            (terms["loss"] + phase.treatment.penalty()).backward()
             try:
+                with torch.autocast(accelerator.device.type, self.autocast, enabled=self.autocast is not None):
+                    terms = phase.objective(batch)
+                (terms["loss"] + phase.treatment.penalty()).backward()
                 phase.treatment.step(phase.optimizer)
-            except ValueError as error:  # a gradient that is not finite has no nearest orthogonal one
+            except ValueError as error:  # what is not finite has no root and no nearest orthogonal gradient
                 raise self._diverged(step, str(error)) from error
             losses |= {f"{phase.name}/{name}": value.detach() for name, value in terms.items()}
-        self.ema.update(self.networks["generator"], step)
+        self.ema.update(self.product, step)
         return losses
 
+    def _batch(self, draws: Draws, positions: Tensor) -> Batch:
+        """The pictures at ``positions`` as this step sees them."""
+        config, device = self.recipe.data, self.accelerator.device
+        images = self.pictures.batch(positions, device, self.dtype)
+        if config.crop == "shift":
+            images = random_crop(images, draws, "crop")
+        elif config.crop == "resized":
+            images = random_resized_crop(images, draws, "crop", config.size)
+        if config.flip:
+            images = random_flip(images, draws, "flip")
+        labels = None if self.labels is None else self.labels[positions].to(device)
+        return Batch(images, draws, labels)
+
+    def _due(self, step: int, every: int) -> bool:
+        """Whether something is to happen after ``step``: every so many steps, 0 for never, and after the last."""
+        return every > 0 and (step % every == 0 or step == self.recipe.steps)
+
     def _row(self, step: int, losses: dict[str, Tensor]) -> dict[str, float]:
-        """The losses averaged over the processes, and what the treatments did."""
-        names = sorted(losses)
-        values = self.accelerator.reduce(torch.stack([losses[name].double() for name in names]), "mean").tolist()
-        row = dict(zip(names, values, strict=True))
-        for phase in self.phases:
-            row |= {f"{phase.name}/{name}": value for name, value in phase.treatment.metrics().items()}
-        bad = [name for name, value in row.items() if not math.isfinite(value)]
-        if bad:
-            raise self._diverged(step, f"{', '.join(bad)} not finite")
+        """What is to be recorded after ``step``: the losses, averaged over the processes, what the treatments did, the
+        condition numbers and the test; each as often as the recipe says, all with a checkpoint."""
+        recipe, row = self.recipe, dict[str, float]()
+        save = self._due(step, recipe.checkpoint_every)
+        if save or self._due(step, recipe.log_every):
+            names = sorted(losses)
+            values = self.accelerator.reduce(torch.stack([losses[name].double() for name in names]), "mean").tolist()
+            row |= dict(zip(names, values, strict=True))
+            for phase in self.phases:
+                row |= {f"{phase.name}/{name}": value for name, value in phase.treatment.metrics().items()}
+            bad = [name for name, value in row.items() if not math.isfinite(value)]
+            if bad:
+                raise self._diverged(step, f"{', '.join(bad)} not finite")
+        if self._due(step, recipe.conditioning_every):
+            # Of a singular covariance the rank tells; its condition number has no place in JSON.
+            found = condition_metrics(self.product).items()
+            row |= {f"{self.phases[-1].name}/{name}": value for name, value in found if math.isfinite(value)}
+        if self._due(step, recipe.test_every) and self.test is not None and self.accelerator.is_main_process:
+            device, dtype = self.accelerator.device, self.dtype
+            row["test/accuracy"] = self.test.accuracy(self.ema.model, device, dtype, self.autocast)
         return row
 
     def _check_weights(self, step: int) -> None:
@@ -261,13 +263,10 @@ class Trainer:
 
     @torch.no_grad()
     def _draw_samples(self, step: int) -> None:
-        """Write the pictures that the averaged generator makes of the same latents as always."""
-        model: EigenGAN | BetaVAE = self.ema.model  # type: ignore[assignment]
+        """Write the pictures that the averaged generator makes of the same latents as always; a classifier has none."""
+        model = self.ema.model
+        if not isinstance(model, EigenGAN | BetaVAE):
+            return
         latents = model.sample_latents(SAMPLES, seeded(self.recipe.seed, "samples"))
         pictures = grid(to_uint8(model.synthesize(latents)), columns=8)
         write_atomic(self.run.path / "samples" / f"{step:08d}.png", png_bytes(pictures))
-
-
-def rate_factor(step: int, steps: int, decay: float) -> float:
-    """Factor of the learning rate: 1, then falling linearly towards 0 over the last ``decay`` of the ``steps``."""
-    return min(1.0, (steps - step + 1) / max(1.0, decay * steps))

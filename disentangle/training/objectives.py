@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from disentangle.models import BetaVAE, Discriminator, EigenGAN
+from disentangle.models import BetaVAE, Discriminator, EigenGAN, ResNet
 from disentangle.training.augment import diff_augment
 from disentangle.training.draws import Draws
-from disentangle.training.recipe import GANLoss, VAELoss
+from disentangle.training.recipe import ClassifierLoss, GANLoss, VAELoss
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,12 @@ class Batch:
     Attributes:
         images: this process's share of the pictures, ``(n, c, h, w)`` in [-1, 1].
         draws: the step's randomness.
+        labels: their classes ``(n,)``, int64, where a classifier is trained.
     """
 
     images: Tensor
     draws: Draws
+    labels: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,22 @@ class VAEObjective(nn.Module):
         kl = gaussian_kl(mean, log_variance).sum(dim=1).mean()
         beta = self.loss.beta_at(batch.draws.step)
         return {"loss": reconstruction + beta * kl, "reconstruction": reconstruction, "kl": kl}
+
+
+class ClassifierObjective(nn.Module):
+    """Cross-entropy of the labels, in nats."""
+
+    def __init__(self, classifier: ResNet, loss: ClassifierLoss) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.loss = loss
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses by name: ``loss`` is what is minimised, ``accuracy`` the share of labels that got the most weight."""
+        logits = self.classifier(batch.images).to(batch.images.dtype)
+        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.loss.label_smoothing)
+        accuracy = (logits.detach().argmax(1) == batch.labels).to(loss.dtype).mean()
+        return {"loss": loss, "accuracy": accuracy}
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:

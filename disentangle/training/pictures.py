@@ -1,5 +1,7 @@
 """The training set as the loop sees it: drawn once, kept in memory as 8-bit where it fits."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,9 @@ class TrainingPictures:
         config: how many of them.
         seed: decides which.
         channels_last: memory format of the batches.
+
+    Attributes:
+        indices: of the pictures in ``source``, rising.
     """
 
     def __init__(self, source: ImageSet, config: DataConfig, seed: int, channels_last: bool = False) -> None:
@@ -46,3 +51,30 @@ class TrainingPictures:
         """Pictures ``(n, c, size, size)`` in [-1, 1] at ``positions`` ``(n,)`` of this training set."""
         pictures = self._memory[positions] if self._memory is not None else self.source.images(self.indices[positions])
         return pictures.to(device).to(dtype).div_(127.5).sub_(1).contiguous(memory_format=self.format)
+
+
+class Middle:
+    """The middle of a data set's pictures (:class:`disentangle.data.ImageSet`, and whatever else the set is).
+
+    Args:
+        source: the data set.
+        size: height and width of what is left.
+    """
+
+    def __init__(self, source: ImageSet, size: int) -> None:
+        self.source = source
+        self.size = size
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "source":  # while it is being unpickled or copied
+            raise AttributeError(name)
+        return getattr(self.source, name)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def images(self, indices: Tensor) -> Tensor:
+        """Pictures ``(n, channels, size, size)``, uint8."""
+        start = (self.source.size - self.size) // 2
+        end = start + self.size
+        return self.source.images(indices)[:, :, start:end, start:end]

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from disentangle.data import ImageSet, load
 from disentangle.errors import UserError, check_seed
+from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.treatments import TreatmentConfig
 
 STRICT = ConfigDict(extra="forbid")
@@ -24,6 +26,9 @@ class DataConfig:
         root: where its files are: the folder of pictures, or of the set's own files.
         pictures: train on so many pictures, drawn at random; by default on all.
         flip: mirror half of the pictures, left to right.
+        crop: what a training step sees of a picture: none is all of it; shift is a window of its size, moved by up to 4
+            pixels; resized is a part of 8 to 100% of its area, of any shape between 3:4 and 4:3, resized. The whole
+            picture of resized is loaded an eighth larger, as ImageNet's are (256 for 224), and tested on its middle.
     """
 
     __pydantic_config__ = STRICT
@@ -33,6 +38,16 @@ class DataConfig:
     root: Path | None = None
     pictures: int | None = None
     flip: bool = False
+    crop: Literal["none", "shift", "resized"] = "none"
+
+    def open(self, split: str | None = None) -> ImageSet:
+        """Load the set.
+
+        Raises:
+            UserError: where it is not to be found, or not in this size or with these channels.
+        """
+        size = self.size * 8 // 7 if self.crop == "resized" else self.size
+        return load(self.name, size=size, channels=self.channels, root=self.root, split=split)
 
 
 @dataclass(frozen=True)
@@ -76,6 +91,33 @@ class BetaVAEConfig:
 
 
 @dataclass(frozen=True)
+class ResNetConfig:
+    """A residual network that classifies pictures, with an SVD meta-layer.
+
+    Attributes:
+        depth: layers; small is one for 28×28 and 32×32 on a CPU.
+        norm: the first norm: batch, or decorrelated, which whitens the features (an SVD meta-layer).
+        pool: how features become a vector: their average, or their covariance's square root (an SVD meta-layer).
+        stem: small is a 3×3 convolution of stride 1; large, for 224×224, a 7×7 one of stride 2 and a max-pool.
+        groups: of channels that are whitened together.
+        eps: the whitening's ridge.
+        pool_channels: channels of which the covariance is taken.
+        method: how the SVD meta-layer computes its root; see `disentangle.linalg`.
+    """
+
+    __pydantic_config__ = STRICT
+    kind: Literal["resnet"] = "resnet"
+    depth: Literal["small", "18", "34", "50"] = "18"
+    norm: Literal["batch", "decorrelated"] = "decorrelated"
+    pool: Literal["average", "covariance"] = "average"
+    stem: Literal["small", "large"] = "small"
+    groups: int = 1
+    eps: float = 1e-2
+    pool_channels: int = 256
+    method: Literal["auto", "eigh", "newton_schulz", "taylor", "pade"] = "auto"
+
+
+@dataclass(frozen=True)
 class GANLoss:
     """An adversarial objective.
 
@@ -92,6 +134,14 @@ class GANLoss:
     r1_weight: float = 10.0
     r1_every: int = 16
     augment: float = 0.6
+
+    def check(self) -> None:
+        """Raise :class:`UserError` where numbers make no sense."""
+        _check_weights(r1_weight=self.r1_weight)
+        if self.r1_every < 1:
+            raise UserError(f"loss.r1_every must be at least 1, got {self.r1_every}")
+        if not 0 <= self.augment <= 1:
+            raise UserError(f"loss.augment is a probability, between 0 and 1, got {self.augment}")
 
 
 @dataclass(frozen=True)
@@ -119,23 +169,35 @@ class VAELoss:
         done = min(1.0, step / self.warmup) if self.warmup else 1.0
         return self.beta_start + (self.beta - self.beta_start) * done
 
+    def check(self) -> None:
+        """Raise :class:`UserError` where numbers make no sense."""
+        _check_weights(beta=self.beta, beta_start=self.beta_start, warmup=self.warmup)
+
 
 @dataclass(frozen=True)
-class AdamConfig:
-    """The optimiser, Adam with decoupled weight decay.
+class ClassifierLoss:
+    """Cross-entropy of a label.
 
     Attributes:
-        learning_rate: initial learning rate.
-        betas: decay of the moments.
-        weight_decay: decoupled weight decay.
-        decay: fraction of the steps, at the end, over which the rate falls linearly to 0.
+        factor: which factor of the data set is the label; by default its class.
+        label_smoothing: share of a label that is spread evenly over all classes.
     """
 
     __pydantic_config__ = STRICT
-    learning_rate: float = 1e-4
-    betas: tuple[float, float] = (0.5, 0.99)
-    weight_decay: float = 0.0
-    decay: float = 0.0
+    kind: Literal["classifier"] = "classifier"
+    factor: str | None = None
+    label_smoothing: float = 0.0
+
+    def check(self) -> None:
+        """Raise :class:`UserError` where numbers make no sense."""
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"loss.label_smoothing must lie between 0 and 1, 1 excluded, got {self.label_smoothing}")
+
+
+def _check_weights(**weights: float) -> None:
+    for name, value in weights.items():
+        if not 0 <= value < math.inf:
+            raise UserError(f"loss.{name} must be at least 0 and finite, got {value}")
 
 
 @dataclass(frozen=True)
@@ -156,7 +218,9 @@ class Recipe:
         precision: type of the arithmetic; auto is bfloat16 autocast where the processor has units for it, else float32.
         channels_last: memory format of the pictures; auto is channels-last.
         log_every: steps from one row of metrics to the next.
-        sample_every: steps from one sample grid to the next.
+        sample_every: steps from one of a generator's sample grids to the next.
+        conditioning_every: steps from one condition number of the SVD meta-layers' covariances to the next; 0 for none.
+        test_every: steps from one test of a classifier to the next; 0 for none.
         checkpoint_every: steps from one checkpoint to the next.
         tensorboard: write the metrics for TensorBoard, too (needs the extra `tensorboard`).
     """
@@ -164,9 +228,9 @@ class Recipe:
     __pydantic_config__ = STRICT
     summary: str = ""
     data: DataConfig = field(default_factory=DataConfig)
-    model: EigenGANConfig | BetaVAEConfig = field(default_factory=EigenGANConfig)
-    loss: GANLoss | VAELoss = field(default_factory=GANLoss)
-    optimizer: AdamConfig = field(default_factory=AdamConfig)
+    model: EigenGANConfig | BetaVAEConfig | ResNetConfig = field(default_factory=EigenGANConfig)
+    loss: GANLoss | VAELoss | ClassifierLoss = field(default_factory=GANLoss)
+    optimizer: AdamConfig | SGDConfig = field(default_factory=AdamConfig)
     treatment: TreatmentConfig = field(default_factory=TreatmentConfig)
     steps: int = 500_000
     batch_size: int = 64
@@ -176,6 +240,8 @@ class Recipe:
     channels_last: Literal["auto", "yes", "no"] = "auto"
     log_every: int = 50
     sample_every: int = 1_000
+    conditioning_every: int = 0
+    test_every: int = 0
     checkpoint_every: int = 1_000
     tensorboard: bool = False
 
@@ -203,29 +269,16 @@ class Recipe:
         for name in ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.ema_pictures < 0:
-            raise UserError(f"ema_pictures must be at least 0, got {self.ema_pictures}")
-        if isinstance(self.model, EigenGANConfig) != isinstance(self.loss, GANLoss):
+        for name in ("ema_pictures", "conditioning_every", "test_every"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if self.loss.kind != FAMILIES[self.model.kind]:
             raise UserError(f"a {self.model.kind} model does not train with a {self.loss.kind} loss")
-        if isinstance(self.loss, GANLoss) and self.loss.r1_every < 1:
-            raise UserError(f"loss.r1_every must be at least 1, got {self.loss.r1_every}")
-        if isinstance(self.loss, GANLoss) and not 0 <= self.loss.augment <= 1:
-            raise UserError(f"loss.augment is a probability, between 0 and 1, got {self.loss.augment}")
-        if not 0 <= self.optimizer.decay <= 1:
-            raise UserError(f"optimizer.decay is a fraction of the steps, between 0 and 1, got {self.optimizer.decay}")
-        if not 0 < self.optimizer.learning_rate < math.inf:
-            raise UserError(f"optimizer.learning_rate must be above 0 and finite, got {self.optimizer.learning_rate}")
-        if not all(0 <= beta < 1 for beta in self.optimizer.betas):
-            raise UserError(f"optimizer.betas must lie between 0 and 1, 1 excluded, got {self.optimizer.betas}")
-        weights = {"optimizer.weight_decay": self.optimizer.weight_decay}
-        if isinstance(self.loss, GANLoss):
-            weights["loss.r1_weight"] = self.loss.r1_weight
-        else:
-            weights |= {"loss.beta": self.loss.beta, "loss.beta_start": self.loss.beta_start}
-            weights["loss.warmup"] = self.loss.warmup
-        for name, value in weights.items():
-            if not 0 <= value < math.inf:
-                raise UserError(f"{name} must be at least 0 and finite, got {value}")
+        self.optimizer.check()
+        self.loss.check()
 
+
+FAMILIES = {"eigengan": "gan", "beta-vae": "vae", "resnet": "classifier"}
+"""The loss that each kind of model trains with."""
 
 _ADAPTER = TypeAdapter(Recipe)

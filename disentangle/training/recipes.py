@@ -2,7 +2,17 @@
 
 from dataclasses import replace
 
-from disentangle.training.recipe import AdamConfig, BetaVAEConfig, DataConfig, EigenGANConfig, GANLoss, Recipe, VAELoss
+from disentangle.training.optimizers import AdamConfig, SGDConfig
+from disentangle.training.recipe import (
+    BetaVAEConfig,
+    ClassifierLoss,
+    DataConfig,
+    EigenGANConfig,
+    GANLoss,
+    Recipe,
+    ResNetConfig,
+    VAELoss,
+)
 from disentangle.treatments import TreatmentConfig
 
 VAE_ADAM = AdamConfig(learning_rate=1e-3, betas=(0.9, 0.999), decay=0.25)
@@ -15,6 +25,37 @@ SMALL_VAE = Recipe(
     optimizer=VAE_ADAM,
     treatment=TreatmentConfig(("ol", "nog")),
     steps=5_000,
+)
+
+# Decorrelated batch norm as published for CIFAR: 350 epochs of 50,000 pictures, the rate falling at 100, 200 and 300.
+CIFAR = Recipe(
+    data=DataConfig("cifar-10", size=32, channels=3, flip=True, crop="shift"),
+    model=ResNetConfig(depth="18"),
+    loss=ClassifierLoss(),
+    optimizer=SGDConfig(milestones=(100 / 350, 200 / 350, 300 / 350)),
+    treatment=TreatmentConfig(()),
+    steps=350 * 50_000 // 128,
+    batch_size=128,
+    ema_pictures=0,
+    log_every=50,
+    conditioning_every=50,
+    test_every=50_000 // 128,
+    checkpoint_every=5_000,
+)
+
+# Small residual networks, minutes on a CPU.
+SMALL_RESNET = Recipe(
+    model=ResNetConfig(depth="small"),
+    loss=ClassifierLoss(),
+    optimizer=SGDConfig(milestones=(0.6, 0.85)),
+    treatment=TreatmentConfig(()),
+    steps=1_200,
+    batch_size=128,
+    ema_pictures=0,
+    log_every=20,
+    conditioning_every=20,
+    test_every=200,
+    checkpoint_every=200,
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -60,5 +101,47 @@ RECIPES: dict[str, Recipe] = {
         data=DataConfig("folder", size=256, channels=3, flip=True),
         loss=GANLoss(adversarial="eigengan-hinge"),
         treatment=TreatmentConfig(("ol",)),
+    ),
+    "digits-resnet": replace(
+        SMALL_RESNET,
+        summary="classifier, decorrelated batch norm; handwritten digits, a minute on a CPU",
+        data=DataConfig("digits", size=32, crop="shift"),
+        steps=300,
+        test_every=50,
+        checkpoint_every=100,
+    ),
+    "fashion-resnet": replace(
+        SMALL_RESNET,
+        summary="classifier, decorrelated batch norm; Fashion-MNIST, minutes on a CPU",
+        data=DataConfig("fashion-mnist", size=28, flip=True),
+    ),
+    "fashion-resnet-covariance": replace(
+        SMALL_RESNET,
+        summary="classifier, covariance pooling; Fashion-MNIST, minutes on a CPU",
+        data=DataConfig("fashion-mnist", size=28, flip=True),
+        model=ResNetConfig(depth="small", norm="batch", pool="covariance", pool_channels=32),
+    ),
+    "cifar10-resnet18": replace(
+        CIFAR, summary="classifier, decorrelated batch norm as published; CIFAR-10, 350 epochs on a GPU"
+    ),
+    "cifar100-resnet50": replace(
+        CIFAR,
+        summary="classifier, decorrelated batch norm as published; CIFAR-100, 350 epochs on a GPU",
+        data=replace(CIFAR.data, name="cifar-100"),
+        model=ResNetConfig(depth="50"),
+    ),
+    "imagenet-resnet50": Recipe(
+        summary="classifier, covariance pooling as published; ImageNet (--data.root FOLDER), 60 epochs on GPUs",
+        data=DataConfig("class-folder", size=224, channels=3, flip=True, crop="resized"),
+        model=ResNetConfig(depth="50", norm="batch", pool="covariance", stem="large"),
+        loss=ClassifierLoss(),
+        optimizer=SGDConfig(learning_rate=0.0794, weight_decay=1e-4, milestones=(30 / 60, 45 / 60)),
+        treatment=TreatmentConfig(()),
+        steps=60 * 1_281_167 // 256,
+        batch_size=256,
+        ema_pictures=0,
+        conditioning_every=100,
+        test_every=5_004,
+        checkpoint_every=5_000,
     ),
 }

@@ -10,27 +10,27 @@
 """
 
 import difflib
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from disentangle import __version__
-from disentangle.data import ImageSet, load
+from disentangle.data import ImageSet
 from disentangle.errors import UserError
-from disentangle.models import BetaVAE, Discriminator, EigenGAN
+from disentangle.models import BetaVAE, EigenGAN, ResNet
 from disentangle.training.files import write_atomic
+from disentangle.training.networks import hash_network, load_network
+from disentangle.training.pictures import Middle
 from disentangle.training.recipe import Recipe
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout. A folder of another version is refused."""
 
-NETWORKS = {"EigenGAN": EigenGAN, "Discriminator": Discriminator, "BetaVAE": BetaVAE}
-"""Classes that a checkpoint may hold, by the name that diffusers writes into their ``config.json``."""
+KINDS = ("gan", "vae", "classifier")
+"""What a run can train: the kind of its recipe's loss."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,8 @@ class Run:
     @staticmethod
     def draft(path: Path, name: str, recipe: Recipe) -> "Run":
         """A run that is not on disk yet; :meth:`create` puts it there."""
-        kind = "gan" if recipe.loss.kind == "gan" else "vae"
-        config = {"format": FORMAT, "version": __version__, "name": name, "kind": kind, "recipe": recipe.to_dict()}
-        return Run(path, config)
+        described = {"format": FORMAT, "version": __version__, "name": name, "kind": recipe.loss.kind}
+        return Run(path, described | {"recipe": recipe.to_dict()})
 
     def create(self) -> None:
         """Make the folder.
@@ -94,7 +93,7 @@ class Run:
             raise UserError(f"{path} is not a run folder: it has no config.json{hint}") from None
         except (OSError, ValueError) as error:
             raise UserError(f"{path / 'config.json'} cannot be read: {error}; restore it, or train again") from None
-        if not isinstance(config, dict) or "recipe" not in config or config.get("kind") not in ("gan", "vae"):
+        if not isinstance(config, dict) or "recipe" not in config or config.get("kind") not in KINDS:
             raise UserError(f"{path} is not a run folder: its config.json is of another kind")
         if config.get("format") != FORMAT:
             raise UserError(
@@ -123,7 +122,7 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """``"gan"`` or ``"vae"``."""
+        """One of :data:`KINDS`."""
         return str(self.config["kind"])
 
     @property
@@ -187,11 +186,26 @@ class Run:
             :class:`disentangle.generator.Encoder` where the run is of kind ``"vae"``.
 
         Raises:
-            UserError: where there is no checkpoint or it cannot be read.
+            UserError: where the run is a classifier, or there is no checkpoint or it cannot be read.
         """
+        if self.kind == "classifier":
+            raise UserError(f"{self.path} is a classifier, which makes no pictures: name a run of a GAN or a VAE")
         model = load_network(self.checkpoint_path(self.step) / ("ema" if ema else "generator"))
         if not isinstance(model, EigenGAN | BetaVAE):
             raise UserError(f"{self.path} is damaged: its generator is a {type(model).__name__}")
+        return model.to(device=device).eval().requires_grad_(False)  # type: ignore[no-any-return]
+
+    def load_classifier(self, device: torch.device | str | None = None) -> ResNet:
+        """The classifier of the newest checkpoint (its averaged weights), in evaluation mode: pictures to logits.
+
+        Raises:
+            UserError: where the run is no classifier, or there is no checkpoint or it cannot be read.
+        """
+        if self.kind != "classifier":
+            raise UserError(f"{self.path} is a {self.kind.upper()}, which classifies nothing")
+        model = load_network(self.checkpoint_path(self.step) / "ema")
+        if not isinstance(model, ResNet):
+            raise UserError(f"{self.path} is damaged: its classifier is a {type(model).__name__}")
         return model.to(device=device).eval().requires_grad_(False)  # type: ignore[no-any-return]
 
     def data(self) -> ImageSet:
@@ -200,46 +214,17 @@ class Run:
         Raises:
             UserError: where it is not to be found.
         """
-        data = self.recipe.data
-        return load(data.name, size=data.size, channels=data.channels, root=data.root)
+        return self.recipe.data.open("train" if self.kind == "classifier" else None)
+
+    def test_data(self) -> ImageSet:
+        """The pictures that a classifier is tested on, as large as it takes them.
+
+        Raises:
+            UserError: where they are not to be found.
+        """
+        data, size = self.recipe.data.open("test"), self.recipe.data.size
+        return data if data.size == size else Middle(data, size)
 
     def weights_hash(self) -> str:
         """SHA-256 of the averaged weights of the newest checkpoint."""
         return hash_network(self.checkpoint_path(self.step) / "ema")
-
-
-def load_network(path: Path) -> nn.Module:
-    """Load a network that :func:`disentangle.training.checkpoint.save` wrote, from safetensors only.
-
-    Raises:
-        UserError: where the folder is incomplete, damaged or of another kind.
-    """
-    try:
-        name = json.loads((path / "config.json").read_text())["_class_name"]
-        network, found = NETWORKS[name].from_pretrained(
-            path, use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
-    except KeyError as error:
-        raise UserError(f"{path} holds no network of this library: {error} in its config.json") from None
-    except Exception as error:  # diffusers and safetensors raise many types, OSError and bare Exception among them
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is incomplete or damaged: {reason}; copy it again or train again") from None
-    wrong = [*found["missing_keys"], *found["unexpected_keys"]]
-    if wrong:
-        raise UserError(f"{path} is damaged or of another kind: its weights and its config.json differ in {wrong[0]}")
-    return network  # type: ignore[no-any-return]
-
-
-def hash_network(path: Path) -> str:
-    """SHA-256 over the weight files of a network's folder.
-
-    Raises:
-        UserError: where there is none.
-    """
-    digest = hashlib.sha256()
-    files = sorted(path.glob("*.safetensors"))
-    if not files:
-        raise UserError(f"{path} is incomplete: it has no weights (*.safetensors)")
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()

@@ -44,3 +44,55 @@ def small_fashion(tmp_path_factory: pytest.TempPathFactory, write_idx: IdxWriter
         write_idx(folder / f"{part}-images-idx3-ubyte.gz", random.integers(0, 256, (count, 28, 28)))
         write_idx(folder / f"{part}-labels-idx1-ubyte.gz", np.arange(count) % 10)
     return folder
+
+
+@pytest.fixture(scope="session")
+def write_batch() -> Callable[..., None]:
+    """Writes a batch of CIFAR."""
+    return _write_batch
+
+
+@pytest.fixture(scope="session")
+def small_cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with files like CIFAR's, as unpacked from the archives for Python; every pixel is random.
+
+    ``cifar-10``: 5 × 20 pictures to train with, 20 to test; ``cifar-100``: 200 and 100.
+    """
+    folder = tmp_path_factory.mktemp("cifar")
+    random = np.random.default_rng(0)
+    ten, hundred = folder / "cifar-10-batches-py", folder / "cifar-100-python"
+    for name in (*(f"data_batch_{batch}" for batch in range(1, 6)), "test_batch"):
+        labels = {"batch_label": name, "labels": [i % 10 for i in range(20)]}
+        _write_batch(ten / name, random.integers(0, 256, (20, 3072), np.uint8), labels)
+    for name, count in (("train", 200), ("test", 100)):
+        labels = {"fine_labels": [i % 100 for i in range(count)], "coarse_labels": [i % 20 for i in range(count)]}
+        _write_batch(hundred / name, random.integers(0, 256, (count, 3072), np.uint8), labels)
+    return folder
+
+
+def _write_batch(path: Path, pixels: np.ndarray, entries: dict[str, object], by_column: bool = False) -> None:
+    """A pickle as Python 2 wrote the published ones: protocol 2, text and pixels as strings of bytes."""
+
+    def text(value: bytes) -> bytes:
+        return b"U" + bytes([len(value)]) + value if len(value) < 256 else b"T" + struct.pack("<i", len(value)) + value
+
+    def number(value: int) -> bytes:
+        return b"K" + bytes([value]) if value < 256 else b"M" + struct.pack("<H", value)
+
+    def entry(value: object) -> bytes:
+        return text(value.encode()) if isinstance(value, str) else b"](" + b"".join(map(number, value)) + b"e"
+
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02K\x00\x85q\x03U\x01bq\x04\x87q\x05Rq\x06"
+        + b"(K\x01"
+        + number(len(pixels))
+        + number(pixels.shape[1])
+        + b"\x86q\x07cnumpy\ndtype\nq\x08U\x02u1q\x09K\x00K\x01\x87q\x0aRq\x0b(K\x03U\x01|q\x0cNNNJ\xff\xff\xff\xff"
+        + b"J\xff\xff\xff\xffK\x00tq\x0db"
+        + (b"\x88" if by_column else b"\x89")
+        + text(pixels.tobytes("F" if by_column else "C"))
+        + b"tq\x0eb"
+    )
+    items = b"".join(text(key.encode()) + entry(value) for key, value in entries.items())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x80\x02}q\x00(" + items + text(b"data") + array + b"u.")

@@ -117,3 +117,30 @@ def test_other_sets_show_every_picture_once(tmp_path: Path) -> None:
         Image.new("RGB", (40, 40), (30 * i, 0, 0)).save(tmp_path / f"{i}.png")
     shown = tiles(preview(load("folder", root=tmp_path, size=32), columns=4), 2, 4)[..., 48, 48, 0].flatten()
     assert sorted(shown.tolist()) == [0, 30, 60, 90, 120, 150, 180, 255]
+
+
+def test_sets_of_classes_are_described_and_previewed(
+    small_cifar: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["data", "cifar-100", "--root", str(small_cifar), "--split", "test"])
+    said = capsys.readouterr().out
+    for part in ("32 × 32, RGB", "100: apple, aquarium_fish, baby, …, worm", "20: aquatic_mammals, fish"):
+        assert part in said
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        Image.effect_noise((30, 40), 90).save(tmp_path / "pets" / name / "1.png")
+    out = tmp_path / "preview.png"
+    for arguments, columns in (
+        (["class-folder", "--root", str(tmp_path / "pets"), "--size", "96"], 2),
+        (["cifar-10", "--root", str(small_cifar), "--columns", "7"], 7),
+    ):
+        cli.main(["data", *arguments, "--out", str(out), "--force"])
+        with Image.open(out) as picture:
+            assert picture.width == columns * (96 + 2) + 2
+
+
+def test_class_folders_that_do_not_fit_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "cat").mkdir()
+    assert "two classes or more" in bad_input(capsys, "class-folder", "--root", str(tmp_path))
+    assert "give its path as root" in bad_input(capsys, "class-folder")
+    assert "no files of cifar-10 in" in bad_input(capsys, "cifar-10", "--root", str(tmp_path))

@@ -6,6 +6,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from disentangle.data import load
+from disentangle.errors import UserError
 
 ALL = torch.arange(1797)
 
@@ -34,3 +35,21 @@ def test_larger_ones_keep_their_grey_and_use_the_whole_range(size: int) -> None:
 
 def test_its_own_size_is_32() -> None:
     assert load("digits").size == 32
+
+
+def test_both_parts_together_are_all_and_each_has_its_sixth_of_every_digit() -> None:
+    whole, train, test = (load("digits", size=8, split=split) for split in (None, "train", "test"))
+    assert (len(train), len(test)) == (1498, 299)
+    both = torch.cat([part.images(torch.arange(len(part))) for part in (train, test)]).flatten(1)
+    assert torch.equal(both.unique(dim=0), whole.images(ALL).flatten(1).unique(dim=0))
+    counts = whole.factors(ALL)[:, 0].bincount()
+    assert torch.equal(test.factors(ALL[: len(test)])[:, 0].bincount(), (counts / 6).round().long())
+    # pictures and labels stay together
+    known = {picture.numpy().tobytes(): int(label) for picture, label in zip(whole.images(ALL), whole.factors(ALL))}
+    for picture, label in zip(test.images(ALL[: len(test)]), test.factors(ALL[: len(test)])):
+        assert known[picture.numpy().tobytes()] == int(label)
+
+
+def test_it_has_no_other_parts() -> None:
+    with pytest.raises(UserError, match="unknown split 'tests': did you mean test"):
+        load("digits", split="tests")

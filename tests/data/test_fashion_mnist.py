@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from disentangle.data import fashion_mnist, load
+from disentangle.data import fashion_mnist, files, load
 from disentangle.errors import UserError
 
 ALL = torch.arange(30)
@@ -66,7 +66,7 @@ def test_the_environment_says_where_to_look_first(
 ) -> None:
     (tmp_path / "fashion-mnist").symlink_to(small_fashion)
     monkeypatch.setenv("DISENTANGLE_DATA", str(tmp_path))
-    assert fashion_mnist.places()[0] == tmp_path
+    assert files.places()[0] == tmp_path
     assert len(load("fashion-mnist")) == 30
     assert fashion_mnist.DESCRIPTION.where(None) == str(tmp_path / "fashion-mnist")
 
@@ -120,7 +120,7 @@ def test_files_that_do_not_belong_together_are_refused(copied: Path, write_idx) 
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files are in no usual place; the cache is this folder."""
     monkeypatch.setenv("DISENTANGLE_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(fashion_mnist, "places", lambda: [tmp_path / "data"])
+    monkeypatch.setattr(files, "places", lambda: [tmp_path / "data"])
     return tmp_path / "data" / "fashion-mnist"
 
 

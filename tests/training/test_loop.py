@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from tiny import RECIPES, make_trainer
 from torch import Tensor
 
 from disentangle.errors import UserError
-from disentangle.training.loop import Trainer, rate_factor
-from disentangle.training.recipe import AdamConfig, DataConfig, Recipe
+from disentangle.training.loop import Trainer
+from disentangle.training.optimizers import AdamConfig, SGDConfig
+from disentangle.training.recipe import ClassifierLoss, DataConfig, Recipe, VAELoss
 from disentangle.treatments import TreatmentConfig, optimal_learning_rate
 
 
@@ -25,15 +27,15 @@ def treated(recipe: Recipe, *names: str, rate: float = 1e-3) -> Recipe:
 
 
 def bases(trainer: Trainer) -> list[Tensor]:
-    generator = trainer.networks["generator"]
-    return [generator.get_parameter(p.parameter) for p in generator.projections()]
+    return [trainer.product.get_parameter(layer.parameter) for layer in trainer.product.projections()]
 
 
 def test_a_run_leaves_everything_it_promises(tmp_path: Path, recipe: Recipe) -> None:
     make_trainer(tmp_path / "run", recipe).train()
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
-    assert sorted(p.name for p in (tmp_path / "run/samples").iterdir()) == [f"{s:08d}.png" for s in (0, 3, 6)]
+    grids = [] if recipe.loss.kind == "classifier" else [f"{s:08d}.png" for s in (0, 3, 6)]
+    assert sorted(p.name for p in (tmp_path / "run").glob("samples/*")) == grids
     assert sorted(p.name for p in (tmp_path / "run/checkpoints").iterdir()) == ["00000004", "00000006"]
     assert json.loads((tmp_path / "run/config.json").read_text())["recipe"]["batch_size"] == 8
 
@@ -43,7 +45,7 @@ def test_two_trainings_of_one_seed_are_equal_and_of_two_seeds_are_not(tmp_path: 
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         trainer = make_trainer(tmp_path / name, replace(recipe, seed=seed))
         trainer.train()
-        weights.append(torch.cat([p.detach().flatten() for p in trainer.networks["generator"].parameters()]))
+        weights.append(torch.cat([p.detach().flatten() for p in trainer.product.parameters()]))
     assert torch.equal(weights[0], weights[1])
     assert not torch.allclose(weights[0], weights[2])
 
@@ -53,7 +55,7 @@ def test_nog_makes_every_singular_value_of_the_gradients_one(tmp_path: Path, rec
         trainer = make_trainer(tmp_path / "-".join(("run", *names)), treated(recipe, *names))
         trainer.step(1)
         for basis in bases(trainer):
-            values = torch.linalg.svdvals(basis.grad.double())
+            values = torch.linalg.svdvals(basis.grad.flatten(1).double())
             assert torch.allclose(values, torch.ones_like(values), atol=1e-5) is orthogonal
 
 
@@ -66,7 +68,8 @@ def test_ol_drives_the_bases_to_orthogonality(tmp_path: Path, recipe: Recipe) ->
                 basis.mul_(1.2).add_(0.2 * basis.flip(0))
         for step in range(1, 101):
             trainer.step(step)
-        errors[names] = [float((b @ b.T - torch.eye(len(b))).norm()) for b in map(torch.Tensor.detach, bases(trainer))]
+        matrices = [basis.detach().flatten(1) for basis in bases(trainer)]
+        errors[names] = [float((matrix @ matrix.T - torch.eye(len(matrix))).norm()) for matrix in matrices]
     assert max(errors[("ol",)]) < 0.25 * min(errors[()])
 
 
@@ -86,19 +89,48 @@ def test_olr_takes_the_optimal_rate_of_the_gradient_that_nog_leaves(tmp_path: Pa
         assert float(optimal / fixed) == pytest.approx(rate / base if taken else 1.0, rel=1e-3)
 
 
+def test_a_classifier_records_its_conditioning_and_its_tests_when_told_to(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path / "run", RECIPES["classifier"])
+    trainer.train()
+    rows = trainer.run.metrics()
+    recorded = {name: [int(row["step"]) for row in rows if name in row] for name in rows[-1]}
+    assert recorded["classifier/log10_kappa/stem"] == [2, 4, 6]
+    assert recorded["test/accuracy"] == [3, 6]
+    assert recorded["classifier/accuracy"] == [1, 2, 3, 4, 5, 6]
+    data, model = trainer.run.test_data(), trainer.run.load_classifier()
+    every = torch.arange(len(data))
+    guesses = model(data.images(every).float() / 127.5 - 1).argmax(1)
+    assert rows[-1]["test/accuracy"] == pytest.approx(float((guesses == data.factors(every)[:, 0]).float().mean()))
+
+
+def test_what_a_classifier_cannot_learn_from_is_refused(tmp_path: Path) -> None:
+    recipe = RECIPES["classifier"]
+    Image.new("L", (40, 40)).save(tmp_path / "one.png")
+    unlabelled = DataConfig("folder", size=32, channels=1, root=tmp_path)
+    with pytest.raises(UserError, match="no labels"):
+        make_trainer(tmp_path / "a", replace(recipe, data=unlabelled))
+    with pytest.raises(UserError, match="factor"):
+        make_trainer(tmp_path / "b", replace(recipe, loss=ClassifierLoss(factor="digits")))
+    with pytest.raises(UserError, match="a resnet model does not train with a vae loss"):
+        make_trainer(tmp_path / "c", replace(recipe, loss=VAELoss()))
+
+
 def test_the_average_follows_and_samples_are_drawn_from_it(tmp_path: Path, recipe: Recipe) -> None:
     trainer = make_trainer(tmp_path / "run", replace(recipe, ema_pictures=10_000))
     initial = [p.clone() for p in trainer.ema.model.parameters()]
     trainer.step(1)
-    current = [p.detach() for p in trainer.networks["generator"].parameters()]
+    current = [p.detach() for p in trainer.product.parameters()]
     # At step 1 the decay is 1/11, whatever the half-life.
     for old, new, average in zip(initial, current, trainer.ema.model.parameters(), strict=True):
         assert torch.allclose(average, old / 11 + new * 10 / 11, atol=1e-6)
 
 
 def test_the_rate_falls_at_the_end() -> None:
-    assert [rate_factor(step, 8, 0.5) for step in range(1, 9)] == [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
-    assert [rate_factor(step, 3, 0.0) for step in range(1, 4)] == [1, 1, 1]
+    adam = AdamConfig(learning_rate=2.0, decay=0.5)
+    assert [adam.rate_at(step, 8) for step in range(1, 9)] == [2, 2, 2, 2, 2, 1.5, 1, 0.5]
+    assert [AdamConfig(learning_rate=2.0).rate_at(step, 3) for step in range(1, 4)] == [2, 2, 2]
+    sgd = SGDConfig(learning_rate=8.0, milestones=(0.5, 0.75), gamma=0.25)
+    assert [sgd.rate_at(step, 8) for step in range(1, 9)] == [8, 8, 8, 8, 2, 2, 0.5, 0.5]
 
 
 @pytest.mark.parametrize("names", [(), ("nog",)])
@@ -111,7 +143,7 @@ def test_divergence_stops_the_run_and_keeps_the_last_checkpoint(
     def step(number: int) -> dict[str, Tensor]:
         if number == 5:
             with torch.no_grad():
-                next(trainer.networks["generator"].parameters()).fill_(float("nan"))
+                next(trainer.product.parameters()).fill_(float("nan"))
         return original(number)
 
     trainer.step = step  # type: ignore[method-assign]

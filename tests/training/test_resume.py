@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from tiny import RECIPES, make_trainer
 
-from disentangle.data import load
 from disentangle.errors import UserError
 from disentangle.training.files import locked
 from disentangle.training.hardware import make_accelerator
@@ -45,7 +44,9 @@ def contents(run: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.safetensors"))}
 
 
-@pytest.mark.parametrize(("kind", "moments"), [("gan", (23, 38, 90)), ("vae", (5, 61, 49))])
+@pytest.mark.parametrize(
+    ("kind", "moments"), [("gan", (23, 38, 90)), ("vae", (5, 61, 49)), ("classifier", (11, 45, 80))]
+)
 def test_killed_and_resumed_equals_never_stopped(
     tmp_path: Path, root: Path, kind: str, moments: tuple[int, ...]
 ) -> None:
@@ -74,7 +75,7 @@ def test_killed_and_resumed_equals_never_stopped(
 
 
 def resumed(run: Run) -> Trainer:
-    return Trainer(run, load("digits", size=32), make_accelerator("cpu"))
+    return Trainer(run, run.data(), make_accelerator("cpu"))
 
 
 def test_what_a_kill_leaves_half_done_is_passed_over(tmp_path: Path) -> None:

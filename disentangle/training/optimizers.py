@@ -1,0 +1,97 @@
+"""The optimisers that a recipe may name, with the learning rates that they give each step."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from pydantic import ConfigDict
+
+from disentangle.errors import UserError
+
+STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class AdamConfig:
+    """Adam with decoupled weight decay.
+
+    Attributes:
+        learning_rate: initial learning rate.
+        betas: decay of the moments.
+        weight_decay: decoupled weight decay.
+        decay: fraction of the steps, at the end, over which the rate falls linearly to 0.
+    """
+
+    __pydantic_config__ = STRICT
+    kind: Literal["adam"] = "adam"
+    learning_rate: float = 1e-4
+    betas: tuple[float, float] = (0.5, 0.99)
+    weight_decay: float = 0.0
+    decay: float = 0.0
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """Learning rate of ``step``, counted from 1, of ``steps``."""
+        return self.learning_rate * min(1.0, (steps - step + 1) / max(1.0, self.decay * steps))
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimiser of these groups of parameters."""
+        return torch.optim.AdamW(
+            groups, lr=self.learning_rate, betas=self.betas, weight_decay=self.weight_decay, fused=True
+        )
+
+    def check(self) -> None:
+        """Raise :class:`UserError` where numbers make no sense."""
+        _check_shared(self)
+        if not 0 <= self.decay <= 1:
+            raise UserError(f"optimizer.decay is a fraction of the steps, between 0 and 1, got {self.decay}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"optimizer.betas must lie between 0 and 1, 1 excluded, got {self.betas}")
+
+
+@dataclass(frozen=True)
+class SGDConfig:
+    """Stochastic gradient descent with momentum, its rate falling in stairs.
+
+    Attributes:
+        learning_rate: initial learning rate.
+        momentum: of the velocity.
+        weight_decay: added to the gradient.
+        milestones: fractions of the steps after which the rate falls …
+        gamma: … to this part of itself.
+    """
+
+    __pydantic_config__ = STRICT
+    kind: Literal["sgd"] = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    milestones: tuple[float, ...] = ()
+    gamma: float = 0.1
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """Learning rate of ``step``, counted from 1, of ``steps``."""
+        return self.learning_rate * self.gamma ** sum(step > milestone * steps for milestone in self.milestones)
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimiser of these groups of parameters."""
+        return torch.optim.SGD(
+            groups, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay, fused=True
+        )
+
+    def check(self) -> None:
+        """Raise :class:`UserError` where numbers make no sense."""
+        _check_shared(self)
+        if not 0 <= self.momentum < 1:
+            raise UserError(f"optimizer.momentum must lie between 0 and 1, 1 excluded, got {self.momentum}")
+        if not all(0 < milestone < 1 for milestone in self.milestones):
+            raise UserError(f"optimizer.milestones are fractions of the steps, between 0 and 1, got {self.milestones}")
+        if not 0 < self.gamma <= 1:
+            raise UserError(f"optimizer.gamma must be above 0 and at most 1, got {self.gamma}")
+
+
+def _check_shared(optimizer: AdamConfig | SGDConfig) -> None:
+    if not 0 < optimizer.learning_rate < math.inf:
+        raise UserError(f"optimizer.learning_rate must be above 0 and finite, got {optimizer.learning_rate}")
+    if not 0 <= optimizer.weight_decay < math.inf:
+        raise UserError(f"optimizer.weight_decay must be at least 0 and finite, got {optimizer.weight_decay}")
