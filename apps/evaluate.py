@@ -14,8 +14,8 @@ from disentangle.errors import UserError, check_seed
 if TYPE_CHECKING:  # imported where it is used: `disentangle evaluate --help` must not wait for torch
     from disentangle.training.run import Run
 
-DESCRIPTION = """Score a run. A generator: the Fréchet distance, and MIG and DCI where it has an encoder and its data have
-labels. A classifier: accuracy, likelihood and calibration on the test pictures, and what it takes for what.
+DESCRIPTION = """Score a run. A generator: the Fréchet distance, and MIG and DCI where it has an encoder and its data
+have labels. A classifier: accuracy, likelihood and calibration on the test pictures, and what it takes for what.
 
 Writes report.json and report.html, with pictures, into the run's folder.
 
