@@ -7,7 +7,7 @@ from torch import Tensor
 
 from disentangle.apps.charts import Matrix, heatmap
 from disentangle.apps.figure import Figure, svg
-from disentangle.apps.history import KAPPA, LAST, curves_of
+from disentangle.apps.history import KAPPA, curves_of, full_rank, in_words
 from disentangle.apps.page import data_uri, render_template, shared
 from disentangle.apps.panels import Series, curve_panel, reliability_panel
 from disentangle.pictures import to_pil
@@ -74,27 +74,12 @@ def _reliability(report: Json) -> str:
 
 def _conditioning(layer: str, kinds: Mapping[str, Json], history: Sequence[Mapping[str, Any]]) -> Json:
     """A layer's chart, and its final and highest values in words."""
-    lines, same = [], _same(kinds)
+    lines, same = [], full_rank(kinds)
     for kind, (words, ink, dash) in KINDS.items():
         curve = curves_of(history, kind).get(layer)
         if curve is not None and not (same and kind == f"{KAPPA}_rank"):
             lines.append(Series(words, curve.points, ink=ink, dash=dash))
-    main = kinds.get(KAPPA) or kinds.get(f"{KAPPA}_rank")
     figure = Figure(760, 270, f"log10 κ at {layer} over the steps", [])
     if lines:
         figure.shapes.extend(curve_panel(f"log₁₀ κ at {layer}", lines, 0, 0, 760, 270, 160))
-    words = ""
-    if main is not None:
-        words = (
-            f"{layer}: log₁₀ κ {main['final']:.2f} in the end (the median of the last {LAST:.0%} of {main['rows']:,} "
-            f"rows), {main['highest']:.2f} at most."
-        )
-    if not same and "rank" in kinds:
-        words += f" The covariance has only rank {kinds['rank']['final']:g} there: κ over all of it measures rounding."
-    return {"svg": svg(figure) if lines else "", "words": words.strip()}
-
-
-def _same(kinds: Mapping[str, Json]) -> bool:
-    """Whether the covariance has full rank, so that κ over its rank is κ."""
-    whole, ranked = kinds.get(KAPPA), kinds.get(f"{KAPPA}_rank")
-    return ranked is None or (whole is not None and abs(whole["final"] - ranked["final"]) < 0.01)
+    return {"svg": svg(figure) if lines else "", "words": in_words(layer, kinds)}

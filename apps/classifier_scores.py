@@ -87,7 +87,7 @@ def _score_calibration(logits: Floats, labels: Integers, seed: int) -> Score:
     result = calibration_error(logits, labels)
     sure, answers = confidences(logits, labels)
     by_chance = calibrated(sure, seed)
-    too = "more" if result.gap > 0 else "less"
+    where = "above" if result.gap > 0 else "below"
     return Score(
         name="Calibration error",
         variant=f"expected calibration error, {result.variant}, {len(labels):,} pictures",
@@ -95,7 +95,7 @@ def _score_calibration(logits: Floats, labels: Integers, seed: int) -> Score:
         better="lower",
         range=(0.0, 1.0),
         explanation="How far its confidence is from how often it is right: 0 if of the answers it gives with 80 % "
-        f"confidence 80 % are right. On average it is {abs(result.gap):.1%} {too} sure than it is right.",
+        f"confidence 80 % are right. On average it is {100 * abs(result.gap):.1f} points {where} its accuracy.",
         baselines={"well calibrated": float(by_chance.mean()), "always sure": float(np.mean(answers != labels))},
         spreads={"well calibrated": float(by_chance.std(ddof=1))},
         settings={"samples": len(labels), "bins": len(result.counts), "seed": seed, "draws": DRAWS},

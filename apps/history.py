@@ -14,6 +14,9 @@ KAPPA = "log10_kappa"
 """The condition number of a covariance before the ridge; beside it stand ``log10_kappa_rank``, over the numerical rank,
 and ``log10_kappa_ridge``, with the ridge."""
 
+SAME = 0.01
+"""How far the final log10 κ and that over the rank may be apart where the rank is full."""
+
 LAST = 0.1
 """Share of the recorded rows, the last ones, whose median is the final value."""
 
@@ -65,3 +68,23 @@ def last_value(rows: Sequence[Row], key: str) -> float | None:
         if isinstance(value, int | float) and math.isfinite(value):
             return float(value)
     return None
+
+
+def full_rank(kinds: Mapping[str, Any]) -> bool:
+    """Whether a covariance has full rank, so that κ over its rank is κ; ``kinds`` as in a report's ``conditioning``."""
+    whole, ranked = kinds.get(KAPPA), kinds.get(f"{KAPPA}_rank")
+    return ranked is None or (whole is not None and abs(whole["final"] - ranked["final"]) < SAME)
+
+
+def in_words(layer: str, kinds: Mapping[str, Any]) -> str:
+    """What was recorded of a layer's covariance, in a sentence or two; ``kinds`` as in a report's ``conditioning``."""
+    main = kinds.get(KAPPA) or kinds.get(f"{KAPPA}_rank")
+    if main is None:
+        return ""
+    words = (
+        f"{layer}: log₁₀ κ {main['final']:.2f} in the end (the median of the last {LAST:.0%} of {main['rows']:,} rows), "
+        f"{main['highest']:.2f} at most."
+    )
+    if not full_rank(kinds) and "rank" in kinds:
+        words += f" Its covariance has only rank {kinds['rank']['final']:g}: κ over all of it measures rounding."
+    return words

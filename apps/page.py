@@ -140,7 +140,7 @@ def _verdict_on_answers(accuracy: Json, calibration: Json, samples: int) -> str:
     if calibration["value"] <= by_chance + 2 * spread:
         manner = "it is as sure as it should be"
     else:
-        manner = f"its confidence is {abs(gap):.1%} {'above' if gap > 0 else 'below'} its accuracy"
+        manner = f"its confidence is {100 * abs(gap):.1f} points {'above' if gap > 0 else 'below'} its accuracy"
     usual = accuracy["baselines"]["most frequent class"]
     return (
         f"It names {accuracy['value']:.1%} of {samples:,} test pictures correctly, where always answering with the "
@@ -209,7 +209,8 @@ def _card(score: Json) -> Json:
     return {
         "name": score["name"],
         "arrow": "↑ higher is better" if score["better"] == "higher" else "↓ lower is better",
-        "value": figure(score["value"], score) + score["unit"],
+        "value": figure(score["value"], score),
+        "unit": score["unit"].strip(),
         "interval": " – ".join(ends),
         "explanation": score["explanation"],
         "bars": bars(rows, max(row.value for row in rows) if top is None else top),

@@ -10,6 +10,9 @@ from disentangle.apps.figure import Area, Dot, Path, Point, Shape, Text, box
 GAP = 14
 """Least distance, in pixels, from the baseline of one line's name to the next."""
 
+FEW = 10
+"""Answers below which a bin of the reliability diagram is pale: their accuracy is mostly chance."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -197,7 +200,8 @@ def reliability_panel(
             continue
         x, wide = across(low) + 1, across(high) - across(low) - 2
         title = f"{count:,} answers, {sure:.1%} sure on average, {right:.1%} right"
-        shapes.append(Area(box(x, down(right), wide, down(0) - down(right)), "accent", 0.85, title))
+        faint = 0.85 if count >= FEW else 0.35
+        shapes.append(Area(box(x, down(right), wide, down(0) - down(right)), "accent", faint, title))
         shapes.append(Path([(x, down(sure)), (x + wide, down(sure))], "ink", 2, title=title))
         height = max(1.0, tall * math.sqrt(count / most))
         shapes.append(Area(box(x, floor - height, wide, height), "bar", title=f"{count:,} answers"))

@@ -14,6 +14,7 @@ from rich.table import Table
 from torch import Tensor
 
 from disentangle.apps.charts import Matrix, columns, heatmap, number
+from disentangle.apps.history import in_words
 from disentangle.apps.page import data_uri, figure, notes, render_template, shared, sheet, verdict
 from disentangle.training.files import disk_errors, write_atomic
 
@@ -178,7 +179,8 @@ def show(report: Json, page: Path, file: TextIO) -> None:
         table.add_row(score["name"], figure(score["value"], score) + score["unit"], arrow, beside)
     console.print(f"{report['run']}, step {report['step']:,}   (↑ higher is better, ↓ lower is better)", markup=False)
     console.print(table)
-    for note in [verdict(report), *notes(report)]:
+    recorded = [in_words(layer, kinds) for layer, kinds in report.get("conditioning", {}).items()]
+    for note in [verdict(report), *recorded, *notes(report)]:
         if note:
             console.print(note, markup=False)
     console.print(f"report: {page}", markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from disentangle.apps.history import KAPPA, Curve, curves_of, last_value
+from disentangle.apps.history import KAPPA, SAME, Curve, curves_of, last_value
 from disentangle.errors import UserError
 from disentangle.training.run import Run
 
@@ -138,7 +138,7 @@ def _singular(rows: Sequence[Mapping[str, Any]], kappa: Mapping[str, Curve]) -> 
     ranks = curves_of(rows, "rank")
     words = []
     for layer, curve in curves_of(rows, f"{KAPPA}_rank").items():
-        if layer not in kappa or kappa[layer].final - curve.final > 0.01:
+        if layer not in kappa or kappa[layer].final - curve.final > SAME:
             rank = f" (rank {ranks[layer].final:g})" if layer in ranks else ""
             words.append(f"{layer}{rank}")
     return words

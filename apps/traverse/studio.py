@@ -100,7 +100,9 @@ class Studio:
         if self._is_run():
             run = Run.open(self.path)
             if run.kind == "classifier":
-                raise UserError(f"{self.path} is a classifier, which has no latents to steer: name a GAN's or a VAE's run")
+                raise UserError(
+                    f"{self.path} is a classifier, which has no latents to steer: name a GAN's or a VAE's run"
+                )
             return [run.name] if run.step >= 0 else []
         if not self.path.is_dir():
             raise UserError(f"no folder {self.path}: give a run, or a folder of runs")
