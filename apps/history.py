@@ -81,10 +81,8 @@ def in_words(layer: str, kinds: Mapping[str, Any]) -> str:
     main = kinds.get(KAPPA) or kinds.get(f"{KAPPA}_rank")
     if main is None:
         return ""
-    words = (
-        f"{layer}: log₁₀ κ {main['final']:.2f} in the end (the median of the last {LAST:.0%} of {main['rows']:,} rows), "
-        f"{main['highest']:.2f} at most."
-    )
+    end = f"the median of the last {LAST:.0%} of {main['rows']:,} rows"
+    words = f"{layer}: log₁₀ κ {main['final']:.2f} in the end ({end}), {main['highest']:.2f} at most."
     if not full_rank(kinds) and "rank" in kinds:
         words += f" Its covariance has only rank {kinds['rank']['final']:g}: κ over all of it measures rounding."
     return words

@@ -141,12 +141,20 @@ class Pool:
             self.running.remove(job)
             _close(job)
             took = spell(time.monotonic() - job.began)
-            if code != 0:
-                self.failures[job.path] = reason(job, code)
-                logger.info("%s failed after %s: %s", job.path.name, took, self.failures[job.path])
+            why = reason(job, code) if code != 0 else self._undone(job)
+            if why:
+                self.failures[job.path] = why
+                logger.info("%s failed after %s: %s", job.path.name, took, why)
             else:
                 logger.info("%s %s in %s", job.path.name, DONE[job.stage], took)
                 self._start(job.path)
+
+    def _undone(self, job: Job) -> str:
+        """Why a process that ended well has not done its stage after all; empty if it has."""
+        try:
+            return "it left nothing behind" if next_stage(job.path, self.evaluate) == job.stage else ""
+        except UserError as error:
+            return str(error)
 
     def _stop(self) -> None:
         """End what still runs: asked first, then made to."""
