@@ -187,12 +187,13 @@ class Matrix:
         return Matrix(self.rows, [self.columns[j] for j in order], [[row[j] for j in order] for row in self.values])
 
 
-def heatmap(matrix: Matrix, caption: str) -> Markup:
-    """The matrix, of values from 0 to 1, as a table; each cell is shaded by its value."""
+def heatmap(matrix: Matrix, caption: str, texts: Sequence[Sequence[str]] | None = None) -> Markup:
+    """The matrix, of values from 0 to 1, as a table; each cell is shaded by its value, and shows it or its text."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in matrix.columns)
     body = []
-    for name, row in zip(matrix.rows, matrix.values, strict=True):
-        cells = "".join(_cell(value) for value in row)
+    words = texts or [[f"{value:.2f}" for value in row] for row in matrix.values]
+    for name, row, said in zip(matrix.rows, matrix.values, words, strict=True):
+        cells = "".join(_cell(value, text) for value, text in zip(row, said, strict=True))
         body.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
     return Markup(
         f'<div class="wide"><table class="heat"><caption>{escape(caption)}</caption>'
@@ -205,9 +206,9 @@ def shade(value: float) -> float:
     return float(min(1.0, max(0.0, value)) ** 0.7)
 
 
-def _cell(value: float) -> str:
+def _cell(value: float, text: str) -> str:
     flips = ("fl " if shade(value) > FLIP_LIGHT else "") + ("fd" if shade(value) > FLIP_DARK else "")
-    return f'<td class="{flips}" style="--share:{100 * shade(value):.0f}%">{value:.2f}</td>'
+    return f'<td class="{flips}" style="--share:{100 * shade(value):.0f}%">{escape(text)}</td>'
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:

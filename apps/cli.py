@@ -13,7 +13,9 @@ from disentangle.errors import UserError, unknown_name
 COMMANDS = {
     "demo": ("disentangle.apps.demo", "train, score and open a small generator, in under five minutes"),
     "train": ("disentangle.apps.train", "train a recipe, or go on with a run that was stopped"),
-    "evaluate": ("disentangle.apps.evaluate", "score a run: MIG, DCI, Fréchet distance, and a report with pictures"),
+    "evaluate": ("disentangle.apps.evaluate", "score a run, a generator or a classifier: a report with pictures"),
+    "compare": ("disentangle.apps.compare", "put runs side by side: mean and spread over seeds, a table and a picture"),
+    "sweep": ("disentangle.apps.sweep", "train a recipe with several treatments and seeds, and compare the runs"),
     "discover": ("disentangle.apps.discover", "find latent directions of a run and draw what they do"),
     "app": ("disentangle.apps.traverse.launch", "open the web app: one slider a direction"),
     "data": ("disentangle.apps.data", "list the data sets and draw a preview"),

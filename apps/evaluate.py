@@ -14,7 +14,8 @@ from disentangle.errors import UserError, check_seed
 if TYPE_CHECKING:  # imported where it is used: `disentangle evaluate --help` must not wait for torch
     from disentangle.training.run import Run
 
-DESCRIPTION = """Score a run: MIG and DCI where it has an encoder and its data have labels, the Fréchet distance always.
+DESCRIPTION = """Score a run. A generator: the Fréchet distance, and MIG and DCI where it has an encoder and its data
+have labels. A classifier: accuracy, likelihood and calibration on the test pictures, and what it takes for what.
 
 Writes report.json and report.html, with pictures, into the run's folder.
 
@@ -30,7 +31,8 @@ class Settings:
     Attributes:
         train_samples: codes from which MIG is counted and DCI's predictors learn.
         test_samples: other codes, on which DCI's predictors are tested.
-        samples: pictures on each side of the Fréchet distance; at most half of the data set.
+        samples: pictures on each side of the Fréchet distance, at most half of the data set, by default 2000; or test
+            pictures of a classifier, by default all.
         dci_learner: DCI's predictor. gradient_boosting is the published one, and takes minutes to hours.
         seed: of everything that is drawn at random.
         device: where the networks run: auto takes an accelerator where there is one.
@@ -39,7 +41,7 @@ class Settings:
 
     train_samples: int = 10_000
     test_samples: int = 5_000
-    samples: int = 2_000
+    samples: int | None = None
     dci_learner: Literal["random_forest", "gradient_boosting"] = "random_forest"
     seed: int = 0
     device: Literal["auto", "cpu"] = "auto"
@@ -49,7 +51,7 @@ class Settings:
         """Raise :class:`UserError` where a number makes no sense."""
         check_seed(self.seed)
         for name, least in (("train_samples", 20), ("test_samples", 1), ("samples", 2)):
-            if getattr(self, name) < least:
+            if getattr(self, name) is not None and getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise UserError(f"--{option} must be at least {least}, got {getattr(self, name)}")
 
@@ -100,15 +102,26 @@ def evaluate(
         UserError: where the run has no checkpoint, its data are missing, its pictures are not finite, or the report
             cannot be written; an earlier report is then left as it was.
     """
-    from disentangle.apps.measure import measure
-    from disentangle.apps.report import render, write
+    from disentangle.apps.report import write
     from disentangle.training.files import check_writable
 
     settings = settings or Settings()
     settings.check()
     check_writable(out or run.path)
-    report, pictures = measure(run, settings)
-    report["command"] = command or shlex.join(["disentangle", "evaluate", str(run.path)])
-    page = render(report, pictures, run.metrics(), run.config)
+    called = {"command": command or shlex.join(["disentangle", "evaluate", str(run.path)])}
+    if run.kind == "classifier":
+        from disentangle.apps.classifier import measure_classifier
+        from disentangle.apps.classifier_page import render_classifier
+
+        report, mistaken = measure_classifier(run, settings)
+        report |= called
+        page = render_classifier(report, mistaken, run.metrics(), run.config)
+    else:
+        from disentangle.apps.measure import measure
+        from disentangle.apps.report import render
+
+        report, pictures = measure(run, settings)
+        report |= called
+        page = render(report, pictures, run.metrics(), run.config)
     write(out or run.path, report, page)
     return report

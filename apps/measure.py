@@ -56,6 +56,9 @@ TELLING = 0.1
 FAINT = 0.005
 """Share of the strongest direction's activity below which a direction is not worth a strip."""
 
+PICTURES = 2_000
+"""Pictures on each side of the Fréchet distance, if nothing else is asked for."""
+
 RECONSTRUCTED = 1_000
 """Pictures whose reconstruction is measured."""
 
@@ -112,8 +115,7 @@ def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
             raise UserError(f"the data set {data.name!r} has {len(data)} pictures: scores need at least 4")
     with clock("Fréchet distance"):
         frechet, generated, real = compare_pictures(model, data, settings)
-    scores, samples = [frechet], {"pictures": len(generated)}
-    codes, pairs = None, None
+    scores, samples, pairs = [frechet], {"pictures": len(generated)}, None
     if isinstance(model, Autoencoder):
         with clock("reconstructions"):
             originals = real[:RECONSTRUCTED]
@@ -122,23 +124,30 @@ def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
             samples["reconstructions"] = len(originals)
             pairs = originals[:SHOWN_PAIRS], reconstructions[:SHOWN_PAIRS]
     absent = why_no_codes(model, data)
-    labelled = None
+    labelled, codes = None, None
     if isinstance(model, Encoder) and isinstance(data, LabelledSet):
         with clock("codes"):
             labelled, codes = encode(model, data, settings, device)
             samples |= {"train_codes": labelled.train, "test_codes": len(labelled.codes) - labelled.train}
-        with clock("MIG"):
-            gap = score_mig(labelled, seed=settings.seed)
-        with clock(f"DCI by {settings.dci_learner}".replace("_", " ")):
-            # One rotation where each costs minutes.
-            rotations = 3 if settings.dci_learner == "random_forest" else 1
-            parts = score_dci(labelled, learner=settings.dci_learner, seed=settings.seed, rotations=rotations)
-        scores = [gap, *parts, *scores]
+        scores = [*score_codes(labelled, settings, clock), *scores]
     with clock("directions"):
         directions, strips = follow(model, settings.seed)
     if codes is not None and labelled is not None:
         relate(codes, directions, scores[0], labelled.names)
-    report = {
+    report = head(run, model, step, settings, weights, data) | {
+        "samples": samples,
+        "scores": [score.to_dict() for score in scores],
+        "not_applicable": [{"name": name, "reason": absent} for name in ("MIG", "DCI") if absent],
+        "notes": clipped(data, settings, samples),
+        "codes": codes,
+        "directions": directions,
+    }
+    return report | foot(clock), Pictures(generated[:SHOWN], real[:SHOWN], pairs, strips)
+
+
+def head(run: Run, model: object, step: int, settings: Settings, weights: str, data: ImageSet) -> Json:
+    """What every report begins with: what was measured."""
+    return {
         "version": VERSION,
         "run": run.name,
         "kind": run.kind,
@@ -147,17 +156,23 @@ def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
         "seed": settings.seed,
         "weights": weights,
         "data": describe(data),
-        "samples": samples,
-        "scores": [score.to_dict() for score in scores],
-        "not_applicable": [{"name": name, "reason": absent} for name in ("MIG", "DCI") if absent],
-        "notes": clipped(data, settings, samples),
-        "codes": codes,
-        "directions": directions,
-        "versions": versions(),
-        "seconds": clock.seconds,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    return report, Pictures(generated[:SHOWN], real[:SHOWN], pairs, strips)
+
+
+def foot(clock: Clock) -> Json:
+    """What every report ends with: by what, how long it took, and when."""
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"versions": versions(), "seconds": clock.seconds, "created": created}
+
+
+def score_codes(labelled: Labelled, settings: Settings, clock: Clock) -> list[Score]:
+    """MIG, then the three parts of DCI."""
+    with clock("MIG"):
+        gap = score_mig(labelled, seed=settings.seed)
+    with clock(f"DCI by {settings.dci_learner}".replace("_", " ")):
+        # One rotation where each costs minutes.
+        rotations = 3 if settings.dci_learner == "random_forest" else 1
+        return [gap, *score_dci(labelled, learner=settings.dci_learner, seed=settings.seed, rotations=rotations)]
 
 
 def load_model(run: Run, step: int, device: torch.device) -> tuple[Generator, str]:
@@ -176,7 +191,7 @@ def load_model(run: Run, step: int, device: torch.device) -> tuple[Generator, st
 
 def compare_pictures(model: Generator, data: ImageSet, settings: Settings) -> tuple[Score, Tensor, Tensor]:
     """The Fréchet distance, and what it compared: generated pictures and pictures of the data, uint8."""
-    n = min(settings.samples, len(data) // 2)
+    n = min(settings.samples or PICTURES, len(data) // 2)
     latents = model.sample_latents(n, seeded(settings.seed, "samples"))
     # As files would hold them: the data have 8 bits, so a finer generated picture would differ from all of them.
     generated = in_batches(lambda z: checked(model.synthesize(z)), latents)
@@ -271,7 +286,7 @@ def relate(codes: Json, directions: Json, gap: Score, factors: Sequence[str]) ->
 def clipped(data: ImageSet, settings: Settings, samples: dict[str, int]) -> list[str]:
     """Notes on numbers that the data set was too small for."""
     wanted = {
-        "pictures": settings.samples,
+        "pictures": settings.samples or PICTURES,
         "train_codes": settings.train_samples,
         "test_codes": settings.test_samples,
     }

@@ -1,6 +1,5 @@
 """The report of a run: ``report.json`` for programs and ``report.html``, a page on its own, for readers."""
 
-import base64
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -10,29 +9,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from disentangle.apps.charts import Bar, Matrix, bars, columns, curves, heatmap, number
-from disentangle.pictures import grid, png_bytes
+from disentangle.apps.charts import Matrix, columns, heatmap, number
+from disentangle.apps.history import in_words
+from disentangle.apps.page import data_uri, figure, notes, render_template, shared, sheet, verdict
 from disentangle.training.files import disk_errors, write_atomic
 
 Json = dict[str, Any]
-
-NO_SCALARS = frozenset({"step", "time"})
-"""What ``metrics.jsonl`` holds besides scalars worth drawing."""
-
-LEGEND = {
-    "perfect": "the factors themselves as codes",
-    "rotated": "this run's codes, each scaled to unit variance, in a randomly rotated basis",
-    "noise": "random codes of the same shape",
-    "other data": "as many other pictures of the data set, what a perfect generator would get",
-    "mean picture": "the mean of the data's pictures, over and over",
-}
-"""What the reference points of the scores are."""
 
 KNOWS = "; beside it stands the factor that the code of this direction knows most about, and how much of it"
 
@@ -63,11 +49,28 @@ def write(folder: Path, report: Json, page: str) -> None:
         ValueError: where ``report`` holds a number that is not finite, which JSON cannot.
         UserError: where the folder cannot be written to or is full.
     """
-    text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    ready = [(folder / f".{name}.new", folder / name) for name in ("report.html", "report.json")]
+    write_together(folder, {"report.html": page, "report.json": as_json(report)})
+
+
+def as_json(values: Json) -> str:
+    """The text of a JSON file.
+
+    Raises:
+        ValueError: where a number is not finite, which JSON cannot hold.
+    """
+    return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_together(folder: Path, files: Mapping[str, str | bytes]) -> None:
+    """Write files, by their names, to ``folder``: all, or, where one cannot be written, none.
+
+    Raises:
+        UserError: where the folder cannot be written to or is full.
+    """
+    ready = [(folder / f".{name}.new", folder / name) for name in files]
     try:
-        # Both lie complete beside their places before either old one goes.
-        for (new, _), content in zip(ready, (page, text), strict=True):
+        # All lie complete beside their places before an old one goes.
+        for (new, _), content in zip(ready, files.values(), strict=True):
             write_atomic(new, content)
         for new, final in ready:
             with disk_errors(final):
@@ -87,155 +90,30 @@ def render(report: Json, pictures: Pictures, history: Sequence[Mapping[str, Any]
         history: the lines of ``metrics.jsonl``; their numbers are drawn over their ``step``.
         config: the run's recipe.
     """
-    environment = Environment(
-        loader=PackageLoader("disentangle.apps", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     directions = report["directions"]
     shown = [directions["all"][k] for k in directions["shown"]]
-    return environment.get_template("report.html.jinja").render(
-        report=report,
-        subtitle=_subtitle(report),
-        verdict=verdict(report),
-        cards=[_card(score) for score in report["scores"]],
-        legend=[
-            (name, words) for name, words in LEGEND.items() if any(name in s["baselines"] for s in report["scores"])
-        ],
-        notes=_notes(report),
+    return render_template(
+        "generator.html.jinja",
+        **shared(report, history, config),
         figures=_figures(pictures),
         directions=directions | {"steps": [_signed(position) for position in directions["positions"]]},
         rest=_rest(directions),
         knows=KNOWS if any("factor" in entry for entry in shown) else "",
         strips=[
-            {"name": entry["name"], "detail": _detail(entry), "picture": _uri(sheet(strip, len(strip)))}
+            {"name": entry["name"], "detail": _detail(entry), "picture": data_uri(sheet(strip, len(strip)))}
             for entry, strip in zip(shown, pictures.strips, strict=True)
         ],
         **_matrices(report),
-        curves=[{"name": name, "svg": curves(name, lines)} for name, lines in scalars(history).items()],
-        summary=config["recipe"].get("summary", ""),
-        recipe=facts({name: value for name, value in config["recipe"].items() if name != "summary"}),
-        measured=_measured(report),
-        took=_took(report["seconds"]),
     )
-
-
-def sheet(images: Tensor, columns: int, pad: int = 2) -> Image.Image:
-    """Pictures side by side on nothing: the gaps are transparent, so that they take the page's colour."""
-    picture = grid(images, columns, pad=pad)
-    # The grid of black pictures is white where there is no picture.
-    gaps = grid(torch.zeros_like(images[:, :1]), columns, pad=pad)
-    picture.putalpha(gaps.point(lambda value: 255 - value))
-    return picture.crop((pad, pad, picture.width - pad, picture.height - pad))
-
-
-def scalars(history: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """What to draw of ``metrics.jsonl``: chart -> line -> ``(step, value)``.
-
-    ``phase/name`` is a chart, and ``phase/name/parameter`` a line of the chart ``phase/name``. A scalar that never
-    changes is left out; a step that occurs twice keeps its last value.
-    """
-    found: dict[str, dict[float, float]] = {}
-    for row in history:
-        for name, value in row.items():
-            if name not in NO_SCALARS and isinstance(value, int | float) and isinstance(row.get("step"), int | float):
-                found.setdefault(name, {})[float(row["step"])] = float(value)
-    charts: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for name, points in found.items():
-        if len(points) == 1 or len(set(points.values())) > 1:
-            chart = "/".join(name.split("/")[:2])
-            charts.setdefault(chart, {})[name] = sorted(points.items())
-    return charts
-
-
-def facts(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """A nested recipe as ``(dotted name, value)``, in its own order; what is unset is left out."""
-    lines = []
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            lines += facts(value, f"{prefix}{name}.")
-        elif value is not None and value != "":
-            lines.append((f"{prefix}{name}".replace("_", " "), _plain(value)))
-    return lines
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-    return ", ".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _subtitle(report: Json) -> str:
-    pictures = f"{report['data']['name']}, {report['data']['size']}×{report['data']['size']}"
-    return f"{report['model']} · {pictures} · after step {report['step']:,} · averaged (EMA) weights"
-
-
-def verdict(report: Json) -> str:
-    """One sentence: are the codes better than the same codes turned at random? Empty without codes."""
-    gap = next((score for score in report["scores"] if score["name"] == "MIG"), None)
-    if gap is None:
-        return ""
-    low, high = gap["interval"]
-    turned, spread = gap["baselines"]["rotated"], gap["spreads"]["rotated"]
-    word = "not clearly more"
-    if low > turned + 2 * spread:
-        word = "more"
-    elif high < turned - 2 * spread:
-        word = "less"
-    return (
-        f"Its codes are {word} disentangled than the same codes rotated at random: MIG {gap['value']:.3f} against "
-        f"{turned:.3f} ± {spread:.3f}; perfect codes have {gap['baselines']['perfect']:.3f}."
-    )
-
-
-def figure(value: float, score: Json) -> str:
-    """A number of a score, or of its reference points: three decimals where it lies between 0 and 1 by definition."""
-    return f"{value:.3f}" if score["range"][1] == 1 else number(value)
-
-
-def _card(score: Json) -> Json:
-    """What the page says of one score: the number first, then what it means, then what to compare it with."""
-    interval, references = score["interval"], score["baselines"]
-    low, high = interval or (None, None)
-    ends = [figure(end, score) for end in interval or ()]
-    rows = [Bar("this run", score["value"], figure(score["value"], score), low, high, main=True)]
-    for name, value in references.items():
-        spread, text = score["spreads"].get(name), figure(value, score)
-        if spread is None:
-            rows.append(Bar(name, value, text))
-        else:
-            rows.append(Bar(name, value, f"{text} ± {figure(spread, score)}", value - spread, value + spread))
-    top = score["range"][1]
-    return {
-        "name": score["name"],
-        "arrow": "↑ higher is better" if score["better"] == "higher" else "↓ lower is better",
-        "value": figure(score["value"], score) + score["unit"],
-        "interval": " – ".join(ends),
-        "explanation": score["explanation"],
-        "bars": bars(rows, max(row.value for row in rows) if top is None else top),
-        "variant": score["variant"],
-    }
-
-
-def _notes(report: Json) -> list[str]:
-    absent: dict[str, list[str]] = {}
-    for entry in report["not_applicable"]:
-        absent.setdefault(entry["reason"], []).append(entry["name"])
-    lines = [f"No {' or '.join(names)}: that {reason}." for reason, names in absent.items()]
-    return [*lines, *report["notes"], *(note for score in report["scores"] for note in score["notes"])]
 
 
 def _figures(pictures: Pictures) -> dict[str, str]:
-    figures = {"samples": _uri(sheet(pictures.samples, 8)), "data": _uri(sheet(pictures.data, 8)), "pairs": ""}
+    figures = {"samples": data_uri(sheet(pictures.samples, 8)), "data": data_uri(sheet(pictures.data, 8)), "pairs": ""}
     if pictures.pairs is not None:
         across = min(12, len(pictures.pairs[0]))
         rows = [part for pair in zip(*(side.split(across) for side in pictures.pairs), strict=True) for part in pair]
         whole = [row for row in rows if len(row) == across]
-        figures["pairs"] = _uri(sheet(torch.cat(whole), across))
+        figures["pairs"] = data_uri(sheet(torch.cat(whole), across))
     return figures
 
 
@@ -287,22 +165,6 @@ def _turned(rows: Sequence[Sequence[float]]) -> list[list[float]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _measured(report: Json) -> list[tuple[str, str]]:
-    lines = [("seed", str(report["seed"])), ("weights", f"{report['weights'][:12]} (SHA-256)")]
-    lines += [(name.replace("_", " "), f"{value:,}") for name, value in report["samples"].items()]
-    lines += list(report["versions"].items())
-    return [*lines, ("measured", report["created"].replace("T", " ").replace("+00:00", " UTC"))]
-
-
-def _took(seconds: Mapping[str, float]) -> str:
-    parts = ", ".join(f"{name} {value:.1f}" for name, value in sorted(seconds.items(), key=lambda item: -item[1]))
-    return f"Took {sum(seconds.values()):.0f} seconds: {parts}. The command that makes this page again:"
-
-
-def _uri(image: Image.Image) -> str:
-    return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode("ascii")
-
-
 def show(report: Json, page: Path, file: TextIO) -> None:
     """Print the scores as a table, and where the page is."""
     console = Console(file=file, highlight=False)
@@ -317,7 +179,8 @@ def show(report: Json, page: Path, file: TextIO) -> None:
         table.add_row(score["name"], figure(score["value"], score) + score["unit"], arrow, beside)
     console.print(f"{report['run']}, step {report['step']:,}   (↑ higher is better, ↓ lower is better)", markup=False)
     console.print(table)
-    for note in [verdict(report), *_notes(report)]:
+    recorded = [in_words(layer, kinds) for layer, kinds in report.get("conditioning", {}).items()]
+    for note in [verdict(report), *recorded, *notes(report)]:
         if note:
             console.print(note, markup=False)
     console.print(f"report: {page}", markup=False, soft_wrap=True)

@@ -4,13 +4,16 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from disentangle.apps.arguments import parse
 from disentangle.errors import UserError, unknown_name
 from disentangle.training.recipe import Recipe
+
+if TYPE_CHECKING:  # imported where it is used
+    import torch
 
 logger = logging.getLogger(__name__)
 
@@ -103,18 +106,14 @@ def train(name: str, recipe: Recipe, out: Path | None = None, device: str = "aut
     """
     from accelerate.utils import broadcast_object_list
 
-    from disentangle.training.hardware import autocast_dtype, finish, make_accelerator
+    from disentangle.training.hardware import finish, make_accelerator
     from disentangle.training.loop import Trainer
     from disentangle.training.run import Run
 
     recipe.check()
     accelerator = make_accelerator(device)
     # Everything that can be wrong is tried before a folder is made: the data, the networks, the treatment.
-    if recipe.data.root is not None:
-        recipe = replace(recipe, data=replace(recipe.data, root=recipe.data.root.resolve()))
-    if recipe.precision == "auto":  # decided once, so that a run resumed on another machine computes as it began
-        narrow = autocast_dtype("auto", accelerator.device)
-        recipe = replace(recipe, precision="float32" if narrow is None else "bfloat16")
+    recipe = settled(recipe, accelerator.device)
     path = [str(out or free_folder(Path("runs") / name))]
     broadcast_object_list(path)
     draft = Run.draft(Path(path[0]), name, recipe)
@@ -126,6 +125,18 @@ def train(name: str, recipe: Recipe, out: Path | None = None, device: str = "aut
     trainer.train()
     finish(accelerator)
     return Path(path[0])
+
+
+def settled(recipe: Recipe, device: "torch.device") -> Recipe:
+    """The recipe with what is decided once, so that a run resumed elsewhere finds its data and computes as it began."""
+    from disentangle.training.hardware import autocast_dtype
+
+    if recipe.data.root is not None:
+        recipe = replace(recipe, data=replace(recipe.data, root=recipe.data.root.resolve()))
+    if recipe.precision == "auto":
+        narrow = autocast_dtype("auto", device)
+        recipe = replace(recipe, precision="float32" if narrow is None else "bfloat16")
+    return recipe
 
 
 def resume(path: Path, steps: int | None = None, device: str = "auto") -> None:

@@ -1,6 +1,19 @@
 """Scores: arrays and callables in, numbers and their parts out. No metric knows a model."""
 
 from disentangle.metrics.baselines import interval, noise, perfect, reference_points, rotated
+from disentangle.metrics.classification import (
+    Accuracy,
+    Calibration,
+    Confusion,
+    Likelihood,
+    accuracy,
+    calibration_error,
+    confidences,
+    confusion_matrix,
+    negative_log_likelihood,
+    reliability,
+    wilson_interval,
+)
 from disentangle.metrics.common import Result
 from disentangle.metrics.dci import DCI, dci
 from disentangle.metrics.features import FeatureNetwork, load_features
@@ -10,16 +23,27 @@ from disentangle.metrics.mig import MIG, mig
 __all__ = [
     "DCI",
     "MIG",
+    "Accuracy",
+    "Calibration",
+    "Confusion",
     "FeatureNetwork",
     "Frechet",
+    "Likelihood",
     "Result",
+    "accuracy",
+    "calibration_error",
+    "confidences",
+    "confusion_matrix",
     "dci",
     "frechet_distance",
     "interval",
     "load_features",
     "mig",
+    "negative_log_likelihood",
     "noise",
     "perfect",
     "reference_points",
+    "reliability",
     "rotated",
+    "wilson_interval",
 ]

@@ -1,6 +1,10 @@
 """Run folders of small, untrained networks, for tests that need a run and not its quality."""
 
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -8,6 +12,7 @@ from disentangle.models import BetaVAE, EigenGAN
 from disentangle.training import checkpoint
 from disentangle.training.recipe import BetaVAEConfig, DataConfig, EigenGANConfig, Recipe, VAELoss
 from disentangle.training.run import Run
+from disentangle.treatments import TreatmentConfig
 
 
 def gan_run(path: Path, seed: int = 0, step: int = 10) -> Run:
@@ -32,4 +37,44 @@ def _write(path: Path, model: EigenGAN | BetaVAE, step: int, recipe: Recipe) -> 
     if not (path / "config.json").exists():
         run.create()
     checkpoint.save(run, step, {"generator": model, "ema": model}, {})
+    return run
+
+
+def recorded_run(
+    path: Path,
+    names: Sequence[str] = (),
+    seed: int = 0,
+    *,
+    steps: int = 100,
+    rows: Sequence[Mapping[str, Any]] = (),
+    scores: Mapping[str, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Run:
+    """A finished run as far as it can be read without its networks: recipe, rows and, where given, scores.
+
+    Args:
+        path: where to.
+        names: its treatments.
+        seed: its seed.
+        steps: how many it has done, all of them.
+        rows: of ``metrics.jsonl``.
+        scores: name -> value in ``report.json``.
+        settings: changes of the recipe.
+    """
+    recipe = Recipe(
+        data=DataConfig("digits", size=32),
+        model=BetaVAEConfig(),
+        loss=VAELoss(),
+        treatment=TreatmentConfig(tuple(names)),
+        steps=steps,
+        seed=seed,
+    )
+    run = Run.draft(path, "tiny", replace(recipe, **(settings or {})))
+    run.create()
+    run.metrics_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run.checkpoint_path(steps).mkdir(parents=True)
+    (run.checkpoint_path(steps) / "trainer.json").write_text("{}")
+    if scores is not None:
+        entries = [{"name": n, "value": v, "better": "higher", "variant": "as ever"} for n, v in scores.items()]
+        (path / "report.json").write_text(json.dumps({"version": 1, "step": steps, "scores": entries}))
     return run

@@ -100,9 +100,12 @@ def test_what_came_from_outside_is_escaped() -> None:
 
 
 def test_numbers_in_the_heat_map_are_readable_on_every_shade() -> None:
-    page = (Path(charts.__file__).parent / "report.html.jinja").read_text()
+    page = (Path(charts.__file__).parent / "page.html.jinja").read_text()
     blocks = re.findall(r":root \{([^}]+)\}", page)
     assert len(blocks) == 3  # light, dark, print
+    assert page.index("td.fd {") < page.index(
+        "td.fl {"
+    )  # a cell that has both is dark in either theme: the latter counts
     for block, flips, flipped in zip(blocks, ("fl", "fd", "fl"), ("flip-light", "flip-dark", "flip-light")):
         colours = dict(re.findall(r"--([\w-]+): (#\w{6});", block))
         for percent in range(101):

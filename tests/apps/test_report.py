@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from disentangle.apps import report as report_module
-from disentangle.apps.report import Pictures, facts, render, scalars, sheet, show, verdict, write
+from disentangle.apps.page import facts, scalars, sheet, verdict
+from disentangle.apps.report import Pictures, render, show, write
 from disentangle.apps.scoring import Score
 from disentangle.errors import UserError
 

@@ -1,0 +1,230 @@
+"""What the pages share: the templates, and the parts that every report has, whatever it is of.
+
+``page.html.jinja`` holds the style, ``report.html.jinja`` the parts of a report that this module fills, and
+``generator.html.jinja`` and ``classifier.html.jinja`` what only these have.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+from torch import Tensor
+
+from disentangle.apps.charts import Bar, bars, curves, number
+from disentangle.pictures import grid, png_bytes
+
+Json = dict[str, Any]
+
+NO_SCALARS = frozenset({"step", "time"})
+"""What ``metrics.jsonl`` holds besides scalars worth drawing."""
+
+LEGEND = {
+    "perfect": "the factors themselves as codes",
+    "rotated": "this run's codes, each scaled to unit variance, in a randomly rotated basis",
+    "noise": "random codes of the same shape",
+    "other data": "as many other pictures of the data set, what a perfect generator would get",
+    "mean picture": "the mean of the data's pictures, over and over",
+    "most frequent class": "what is right by always answering with the most frequent class",
+    "most frequent classes": "the same with as many answers",
+    "class frequencies": "giving every picture the classes' frequencies as probabilities",
+    "chance": "answering at random, all classes alike",
+    "well calibrated": "a classifier as sure as this one and right exactly that often, by chance alone",
+    "always sure": "the same answers, each with a probability of 1",
+}
+"""What the reference points of the scores are."""
+
+
+def render_template(name: str, **values: Any) -> str:
+    """The template ``name`` filled with ``values``; all that is not markup is escaped."""
+    environment = Environment(
+        loader=PackageLoader("disentangle.apps", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name).render(**values)
+
+
+def shared(report: Json, history: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> Json:
+    """The values of ``report.html.jinja``.
+
+    Args:
+        report: the contents of ``report.json``.
+        history: the lines of ``metrics.jsonl``; their numbers are drawn over their ``step``.
+        config: the run's ``config.json``.
+    """
+    recipe, scores = config["recipe"], report["scores"]
+    return {
+        "report": report,
+        "subtitle": _subtitle(report, recipe),
+        "verdict": verdict(report),
+        "cards": [_card(score) for score in scores],
+        "legend": [(name, words) for name, words in LEGEND.items() if any(name in s["baselines"] for s in scores)],
+        "ranges": _ranges(report),
+        "notes": notes(report),
+        "curves": [{"name": name, "svg": curves(name, lines)} for name, lines in scalars(history).items()],
+        "summary": recipe.get("summary", ""),
+        "recipe": facts({name: value for name, value in recipe.items() if name != "summary"}),
+        "measured": _measured(report),
+        "took": _took(report["seconds"]),
+    }
+
+
+def sheet(images: Tensor, columns: int, pad: int = 2) -> Image.Image:
+    """Pictures side by side on nothing: the gaps are transparent, so that they take the page's colour."""
+    picture = grid(images, columns, pad=pad)
+    # The grid of black pictures is white where there is no picture.
+    gaps = grid(torch.zeros_like(images[:, :1]), columns, pad=pad)
+    picture.putalpha(gaps.point(lambda value: 255 - value))
+    return picture.crop((pad, pad, picture.width - pad, picture.height - pad))
+
+
+def data_uri(image: Image.Image) -> str:
+    """A picture as the ``src`` of an ``img``, so that the page needs no other file."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode("ascii")
+
+
+def scalars(history: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """What to draw of ``metrics.jsonl``: chart -> line -> ``(step, value)``.
+
+    ``phase/name`` is a chart, and ``phase/name/parameter`` a line of the chart ``phase/name``. A scalar that never
+    changes is left out; a step that occurs twice keeps its last value.
+    """
+    found: dict[str, dict[float, float]] = {}
+    for row in history:
+        for name, value in row.items():
+            if name not in NO_SCALARS and isinstance(value, int | float) and isinstance(row.get("step"), int | float):
+                found.setdefault(name, {})[float(row["step"])] = float(value)
+    charts: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for name, points in found.items():
+        if len(points) == 1 or len(set(points.values())) > 1:
+            chart = "/".join(name.split("/")[:2])
+            charts.setdefault(chart, {})[name] = sorted(points.items())
+    return charts
+
+
+def facts(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """A nested recipe as ``(dotted name, value)``, in its own order; what is unset is left out."""
+    lines = []
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            lines += facts(value, f"{prefix}{name}.")
+        elif value is not None and value != "":
+            lines.append((f"{prefix}{name}".replace("_", " "), _plain(value)))
+    return lines
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+    return ", ".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def verdict(report: Json) -> str:
+    """One sentence about what matters most: a classifier's answers, or else the codes, if there are any."""
+    scores = {score["name"]: score for score in report["scores"]}
+    if "Accuracy" in scores:
+        return _verdict_on_answers(scores["Accuracy"], scores["Calibration error"], report["samples"]["pictures"])
+    return _verdict_on_codes(scores["MIG"]) if "MIG" in scores else ""
+
+
+def _verdict_on_answers(accuracy: Json, calibration: Json, samples: int) -> str:
+    gap = calibration["parts"]["gap"]
+    by_chance, spread = calibration["baselines"]["well calibrated"], calibration["spreads"]["well calibrated"]
+    if calibration["value"] <= by_chance + 2 * spread:
+        manner = "it is as sure as it should be"
+    else:
+        manner = f"its confidence is {100 * abs(gap):.1f} points {'above' if gap > 0 else 'below'} its accuracy"
+    usual = accuracy["baselines"]["most frequent class"]
+    return (
+        f"It names {accuracy['value']:.1%} of {samples:,} test pictures correctly, where always answering with the "
+        f"most frequent class would get {usual:.1%}; {manner}."
+    )
+
+
+def _verdict_on_codes(gap: Json) -> str:
+    """Are the codes better than the same codes turned at random?"""
+    low, high = gap["interval"]
+    turned, spread = gap["baselines"]["rotated"], gap["spreads"]["rotated"]
+    word = "not clearly more"
+    if low > turned + 2 * spread:
+        word = "more"
+    elif high < turned - 2 * spread:
+        word = "less"
+    return (
+        f"Its codes are {word} disentangled than the same codes rotated at random: MIG {gap['value']:.3f} against "
+        f"{turned:.3f} ± {spread:.3f}; perfect codes have {gap['baselines']['perfect']:.3f}."
+    )
+
+
+def _ranges(report: Json) -> str:
+    names = {score["name"] for score in report["scores"]}
+    if "Accuracy" in names:
+        return "Beside a number stands its 95 % interval, after ± the standard deviation over random draws."
+    if "MIG" in names:
+        return "After ± stands the standard deviation over rotations, beside MIG its 95 % interval."
+    return ""
+
+
+def figure(value: float, score: Json) -> str:
+    """A number of a score, or of its reference points: three decimals where it lies between 0 and 1 by definition."""
+    return f"{value:.3f}" if score["range"][1] == 1 else number(value)
+
+
+def notes(report: Json) -> list[str]:
+    """What a reader must know: what cannot be had and why, then the notes of the report and of its scores."""
+    absent: dict[str, list[str]] = {}
+    for entry in report["not_applicable"]:
+        absent.setdefault(entry["reason"], []).append(entry["name"])
+    lines = [f"No {' or '.join(names)}: that {reason}." for reason, names in absent.items()]
+    return [*lines, *report["notes"], *(note for score in report["scores"] for note in score["notes"])]
+
+
+def _subtitle(report: Json, recipe: Mapping[str, Any]) -> str:
+    pictures = f"{report['data']['name']}, {report['data']['size']}×{report['data']['size']}"
+    averaged = " · averaged (EMA) weights" if recipe.get("ema_pictures", 1) else ""
+    return f"{report['model']} · {pictures} · after step {report['step']:,}{averaged}"
+
+
+def _card(score: Json) -> Json:
+    """What the page says of one score: the number first, then what it means, then what to compare it with."""
+    interval, references = score["interval"], score["baselines"]
+    low, high = interval or (None, None)
+    ends = [figure(end, score) for end in interval or ()]
+    rows = [Bar("this run", score["value"], figure(score["value"], score), low, high, main=True)]
+    for name, value in references.items():
+        spread, text = score["spreads"].get(name), figure(value, score)
+        if spread is None:
+            rows.append(Bar(name, value, text))
+        else:
+            rows.append(Bar(name, value, f"{text} ± {figure(spread, score)}", value - spread, value + spread))
+    # What should be small would be a speck on a scale to its greatest possible value.
+    top = score["range"][1] if score["better"] == "higher" else None
+    return {
+        "name": score["name"],
+        "arrow": "↑ higher is better" if score["better"] == "higher" else "↓ lower is better",
+        "value": figure(score["value"], score),
+        "unit": score["unit"].strip(),
+        "interval": " – ".join(ends),
+        "explanation": score["explanation"],
+        "bars": bars(rows, max(row.value for row in rows) if top is None else top),
+        "variant": score["variant"],
+    }
+
+
+def _measured(report: Json) -> list[tuple[str, str]]:
+    lines = [("seed", str(report["seed"])), ("weights", f"{report['weights'][:12]} (SHA-256)")]
+    lines += [(name.replace("_", " "), f"{value:,}") for name, value in report["samples"].items()]
+    lines += list(report["versions"].items())
+    return [*lines, ("measured", report["created"].replace("T", " ").replace("+00:00", " UTC"))]
+
+
+def _took(seconds: Mapping[str, float]) -> str:
+    parts = ", ".join(f"{name} {value:.1f}" for name, value in sorted(seconds.items(), key=lambda item: -item[1]))
+    return f"Took {sum(seconds.values()):.0f} seconds: {parts}. The command that makes this page again:"
