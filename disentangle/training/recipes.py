@@ -49,12 +49,12 @@ SMALL_RESNET = Recipe(
     loss=ClassifierLoss(),
     optimizer=SGDConfig(milestones=(0.6, 0.85)),
     treatment=TreatmentConfig(()),
-    steps=1_200,
+    steps=2 * 60_000 // 128,  # two epochs of Fashion-MNIST
     batch_size=128,
     ema_pictures=0,
-    log_every=20,
-    conditioning_every=20,
-    test_every=200,
+    log_every=10,
+    conditioning_every=10,
+    test_every=60_000 // 128,
     checkpoint_every=200,
 )
 
