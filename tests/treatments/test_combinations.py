@@ -68,7 +68,7 @@ def test_every_combination_takes_the_step_that_it_should(names: tuple[str, ...],
     momenta = {name: torch.zeros_like(parameter) for name, parameter in raw.items()}
     bias, bias_momentum = toy.dense.bias, torch.zeros_like(toy.dense.bias)
     rates: list[float] = []
-    for step in range(3):
+    for step in range(4):
         optimizer.zero_grad()
         (toy.loss(step) + treatment.penalty()).backward()
         expected, optimal = {}, {}
