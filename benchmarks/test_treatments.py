@@ -33,12 +33,12 @@ def eigengan() -> tuple[nn.Module, list[str], Callable[[], Tensor]]:
 
 
 def resnet_18() -> tuple[nn.Module, list[str], Callable[[], Tensor]]:
-    """ResNet-18 with the stem for small pictures and a 1×1 convolution (256, 512) before its pooling, batch 32."""
+    """ResNet-18 with the stem for small pictures and a 1×1 convolution (256, 512) before its pooling, batch 64."""
     network = resnet18(num_classes=10)
     network.conv1, network.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
     network.avgpool = nn.Sequential(nn.Conv2d(512, 256, 1), nn.BatchNorm2d(256), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
     network.fc = nn.Linear(256, 10)
-    return network, ["conv1.weight", "avgpool.0.weight"], classified(network, 32, 3, 32)
+    return network, ["conv1.weight", "avgpool.0.weight"], classified(network, 64, 3, 32)
 
 
 def resnet_small() -> tuple[nn.Module, list[str], Callable[[], Tensor]]:

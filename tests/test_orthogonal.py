@@ -167,6 +167,16 @@ def test_the_bounds_are_close_from_the_start_and_never_too_large() -> None:
         assert (ratio < 1 + 1e-6).all()
 
 
+def test_the_first_filter_is_skew_symmetric_of_the_published_size_and_the_generators() -> None:
+    layer = layer_of(16, 8)
+    weight = layer.weight.detach()
+    assert torch.equal(weight, skew_part(weight))
+    assert float(weight.std()) == pytest.approx(1 / math.sqrt(16), rel=0.05)
+    assert float(layer.bias.detach().abs().max()) < 1 / math.sqrt(8)
+    assert torch.equal(weight, layer_of(16, 8).weight)
+    assert not torch.equal(weight, layer_of(16, 8, seed=1).weight)
+
+
 def test_its_gradient_is_right_skew_symmetric_and_at_right_angles_to_the_filter() -> None:
     layer = layer_of(2, 3, train_terms=3).eval()
     layer.eval_terms = 3

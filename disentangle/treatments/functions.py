@@ -52,8 +52,7 @@ def optimal_learning_rate(weight: Tensor, gradient: Tensor) -> Tensor:
     w_norm, l_norm = torch.linalg.vector_norm(w), torch.linalg.vector_norm(l)
     cosine = torch.dot(w / w_norm, l / l_norm)
     vanishes = ((w_size == 0) | (l_size == 0) | (cosine == 0)) & torch.isfinite(w_size) & torch.isfinite(l_size)
-    # The sizes come last, one after the other, so that only what is too large itself overflows.
-    return torch.where(vanishes, 0, w_norm / l_norm * cosine / (1 + 2 * cosine.square()) / l_size * w_size)
+    return torch.where(vanishes, 0, w_norm / l_norm * cosine / (1 + 2 * cosine.square()) * (w_size / l_size))
 
 
 def _unit_entries(tensor: Tensor) -> tuple[Tensor, Tensor]:

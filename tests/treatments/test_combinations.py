@@ -19,14 +19,19 @@ def bound(names: tuple[str, ...], **options) -> tuple[ConvToy, Treatment, torch.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DisentangleWarning)  # that olr has no say: tested elsewhere
         treatment = bind(TreatmentConfig(names, ol_weight=0.1, **options), toy, KINDS)
+    if "ow" in names:
+        toy.stem.weight.data.add_(1.0)  # which has no skew-symmetric part, so that nothing may depend on it
     groups = treatment.param_groups(toy.parameters())
     return toy, treatment, torch.optim.SGD(groups, lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
 
 
 def by_hand(
     names: tuple[str, ...], target: str, raw: Tensor, gradient: Tensor, momentum: Tensor, convolution: bool
-) -> tuple[Tensor, float]:
-    """SGD with momentum and weight decay, treated; ``momentum`` is changed in place. The new weight and its rate."""
+) -> tuple[Tensor, float, float]:
+    """SGD with momentum and weight decay, treated: the new weight, its rate and the optimal one.
+
+    ``momentum`` is changed in place.
+    """
 
     def active(direction: Tensor) -> Tensor:
         return skew_part(direction) if convolution else direction
@@ -35,22 +40,23 @@ def by_hand(
         left, _, right = torch.linalg.svd(direction.flatten(1), full_matrices=False)
         return active((left @ right).reshape(direction.shape))
 
-    def rate(direction: Tensor) -> float:
+    def rate(direction: Tensor) -> tuple[float, float]:
         w, l = active(raw).flatten(), direction.flatten()  # noqa: E741
         optimal = float((w @ w) * (l @ w) / ((w @ w) * (l @ l) + 2 * (l @ w) ** 2))
         scale_free = {"sn", "ow"} & set(names)
         rounding = scale_free and abs(float(l @ w / w.norm() / l.norm())) < 1e-4
-        return optimal if "olr" in names and not rounding and 0 < optimal < RATE else RATE
+        optimal = 0.0 if rounding else optimal
+        return (optimal if "olr" in names and 0 < optimal < RATE else RATE), optimal
 
     if target == "gradient" or not {"nog", "olr"} & set(names):
         gradient = nearest(gradient) if "nog" in names else gradient
-        eta = rate(gradient)
+        eta, optimal = rate(gradient)
         momentum.mul_(MOMENTUM).add_(gradient + DECAY * raw)
-        return raw - eta * momentum, eta
+        return raw - eta * momentum, eta, optimal
     momentum.mul_(MOMENTUM).add_(gradient)
     direction = nearest(momentum) if "nog" in names else momentum.clone()
-    eta = rate(direction)
-    return (1 - eta * DECAY) * raw - eta * direction, eta
+    eta, optimal = rate(direction)
+    return (1 - eta * DECAY) * raw - eta * direction, eta, optimal
 
 
 @pytest.mark.parametrize("target", ["gradient", "update"])
@@ -65,12 +71,12 @@ def test_every_combination_takes_the_step_that_it_should(names: tuple[str, ...],
     for step in range(4):
         optimizer.zero_grad()
         (toy.loss(step) + treatment.penalty()).backward()
-        expected = {}
+        expected, optimal = {}, {}
         for name, parameter in raw.items():
             convolution = name == "stem.weight" and "ow" in names
             assert parameter.grad is not None
             values = parameter.detach(), parameter.grad.clone(), momenta[name]
-            expected[name], rate = by_hand(names, target, *values, convolution)
+            expected[name], rate, optimal[name] = by_hand(names, target, *values, convolution)
             rates.append(rate)
         bias_momentum.mul_(MOMENTUM).add_(bias.grad + DECAY * bias.detach())  # always the optimiser's
         expected_bias = bias.detach() - RATE * bias_momentum
@@ -78,6 +84,9 @@ def test_every_combination_takes_the_step_that_it_should(names: tuple[str, ...],
         for name, parameter in raw.items():
             torch.testing.assert_close(parameter.detach(), expected[name], rtol=1e-9, atol=1e-11, msg=name)
         torch.testing.assert_close(bias.detach(), expected_bias, rtol=1e-12, atol=1e-14)
+    found = {key: value for key, value in treatment.metrics().items() if key.startswith("rate/")}
+    wanted = {f"rate/{name}": rate for name, rate in optimal.items()} if "olr" in names else {}
+    assert found == pytest.approx(wanted, rel=1e-6)
     assert {group["lr"] for group in optimizer.param_groups} == {RATE}
     wrapped, used = bool({"sn", "ow"} & set(names)), min(rates, default=RATE) < RATE
     if "olr" not in names or (wrapped and "nog" not in names):
