@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from disentangle.data import ImageSet, load
+from disentangle.data import SETS, ImageSet, load
 from disentangle.errors import UserError, check_seed
 from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.treatments import TreatmentConfig
@@ -46,6 +46,8 @@ class DataConfig:
         Raises:
             UserError: where it is not to be found, or not in this size or with these channels.
         """
+        if split is not None and self.name in SETS and not SETS[self.name].factors:
+            raise UserError(f"the data set {self.name!r} has no labels, which a classifier needs: take another set")
         size = self.size * 8 // 7 if self.crop == "resized" else self.size
         return load(self.name, size=size, channels=self.channels, root=self.root, split=split)
 
