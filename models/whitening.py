@@ -25,10 +25,10 @@ class DecorrelatedBatchNorm2d(nn.Module):
     initialised, the statistics in training are those of the batches of all processes together, gradients included, as
     with ``nn.SyncBatchNorm``.
 
-    The whitening matrix is found in float64, from a covariance that is summed in float64 (on a CPU over short runs in
-    float32), so that condition numbers up to 1e7 keep their digits. All else is computed in float32, also for bfloat16
-    and float16 and under autocast, or in float64 for float64. NaN in the input is an error in training; in evaluation
-    it comes out again, as from ``nn.BatchNorm2d``.
+    The whitening matrix is found in float64, from a covariance that is summed in float64 (on a CPU the sums of some
+    thousand samples in float32), so that condition numbers up to 1e7 keep their first digits. All else is computed in
+    float32, also for bfloat16 and float16 and under autocast, or in float64 for float64. NaN in the input is an error
+    in training; in evaluation it comes out again, as from ``nn.BatchNorm2d``.
 
     The state of a plain ``nn.BatchNorm2d`` loads: its running variance becomes a diagonal whitening matrix
     :math:`1/\sqrt{\sigma^2 + \varepsilon}`, with the ``eps`` of this layer.

@@ -15,6 +15,7 @@ from disentangle.models import (
     DecorrelatedBatchNorm2d,
     GlobalCovariancePooling,
     ResNet,
+    SkewOrthogonalConv2d,
     resnet18,
     resnet34,
     resnet50,
@@ -132,9 +133,8 @@ def test_the_small_stem_has_full_rank_on_grey_pictures() -> None:
 
 
 def test_skew_orthogonal_stem() -> None:
-    orthogonal = pytest.importorskip("disentangle.orthogonal")
     model = tiny(norm="decorrelated", skew_orthogonal=True)
-    assert isinstance(model.conv1, orthogonal.SkewOrthogonalConv2d)
+    assert isinstance(model.conv1, SkewOrthogonalConv2d)
     assert model(images(2, 3, 16, 16)).shape == (2, 3)
     assert model.projections()[0].parameter in dict(model.named_parameters())
 

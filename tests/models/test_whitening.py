@@ -127,6 +127,18 @@ def test_the_covariance_keeps_its_digits() -> None:
     assert torch.allclose(layer.running_mean.double(), 0.1 * rows.mean(0), rtol=1e-6)
 
 
+def test_a_batch_whose_beginning_is_unlike_its_end() -> None:
+    """It is read in pieces, about a point that lies near the first of them."""
+    x = features(64, 16, 28, 28, dtype=torch.float32)
+    x[:10] += 30 * torch.arange(16)[:, None, None]
+    layer = DecorrelatedBatchNorm2d(16, momentum=1)
+    layer(x)
+    rows = samples(x.double())
+    expected = torch.cov(rows.mT, correction=0)
+    assert (layer.last_covariance[0] - expected).abs().max() < 1e-6 * expected.abs().max()
+    assert torch.allclose(layer.running_mean.double(), rows.mean(0), rtol=1e-6)
+
+
 def test_one_channel_a_group_is_batch_norm() -> None:
     ours, theirs = DecorrelatedBatchNorm2d(6, 6, eps=1e-5).double(), nn.BatchNorm2d(6).double()
     theirs.load_state_dict({k: v for k, v in drawn(ours).state_dict().items() if k in ("weight", "bias")}, strict=False)
