@@ -296,6 +296,15 @@ def test_names_of_folders_stay_in_the_folder() -> None:
     assert list(runs) == ["none-root=.._a_b-s0", "none-root=c_d-s0"]
 
 
+def test_the_help_of_a_recipe_has_its_settings_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["sweep", "tiny", "--jobs", "2", "--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    for option in ("--treatments", "--vary", "--no-evaluate", "--steps", "--model.rank", "--optimizer.learning-rate"):
+        assert option in shown
+
+
 def test_treatments_are_read() -> None:
     assert parse_treatments(["none", "nog", "olr+nog"]) == ((), ("nog",), ("olr", "nog"))
     assert parse_treatments([]) == ()
