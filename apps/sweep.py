@@ -1,5 +1,6 @@
 """``disentangle sweep RECIPE``: train a recipe with several treatments and seeds, several at once, and compare them."""
 
+import contextlib
 import logging
 import os
 import shlex
@@ -23,8 +24,8 @@ logger = logging.getLogger(__name__)
 DESCRIPTION = """Train a recipe with several treatments and seeds, evaluate the runs and compare them.
 
 Every run has a folder of its own, OUT/TREATMENT-sSEED. Called again in the same way it goes on: what is done is
-passed over, what was interrupted is resumed. Any setting of the recipe can be changed as well; they are those of
-`disentangle train RECIPE --help`. The comparison is in OUT/compare.html.
+passed over, what was interrupted is resumed. Any setting of the recipe can be changed as well; `disentangle sweep
+RECIPE --help` lists them, too. The comparison is in OUT/compare.html.
 
 example:
   disentangle sweep digits-vae --treatments none ol nog --seeds 0 1 2 --steps 2000 --jobs 2 --out runs/sweep
@@ -73,6 +74,10 @@ def main(argv: list[str]) -> None:
     name, *rest = argv
     if name.startswith("-"):
         raise UserError(f"the recipe's name comes first, got {name!r}: `disentangle list` shows the recipes")
+    if "-h" in rest or "--help" in rest:
+        with contextlib.suppress(SystemExit):
+            parse(Args, args=["--help"], prog=prog, description=DESCRIPTION)
+        make_plan(name, Args(), ["--help"])  # the recipe's own, which ends the program
     parsed = cast(Any, parse(Args, args=rest, prog=prog, description=DESCRIPTION, return_unknown_args=True))
     args: Args = parsed[0]
     args.check()
@@ -101,7 +106,7 @@ def make_plan(name: str, args: Args, overrides: Sequence[str]) -> "Plan":
         TrainArgs,
         args=overrides,
         default=TrainArgs(recipe=RECIPES[name]),
-        prog=f"disentangle sweep {name}",
+        prog=f"disentangle train {name}",
         config=(tyro.conf.AvoidSubcommands,),
     )
     treatments = parse_treatments(args.treatments) or (chosen.recipe.treatment.names,)

@@ -296,6 +296,15 @@ def test_names_of_folders_stay_in_the_folder() -> None:
     assert list(runs) == ["none-root=.._a_b-s0", "none-root=c_d-s0"]
 
 
+def test_the_help_of_a_recipe_has_its_settings_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["sweep", "tiny", "--jobs", "2", "--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    for option in ("--treatments", "--vary", "--no-evaluate", "--steps", "--model.rank", "--optimizer.learning-rate"):
+        assert option in shown
+
+
 def test_treatments_are_read() -> None:
     assert parse_treatments(["none", "nog", "olr+nog"]) == ((), ("nog",), ("olr", "nog"))
     assert parse_treatments([]) == ()
@@ -327,16 +336,27 @@ def test_how_far_a_run_is() -> None:
     assert (progress_of(path), next_stage(path, True), next_stage(path, False)) == (1.0, "evaluate", "")
 
 
+PARENT = """
+import json, subprocess, sys, time
+child = subprocess.Popen(json.loads(sys.argv[1]), stdin=subprocess.PIPE)
+time.sleep(600)
+"""
+
+
 @pytest.fixture
-def real(root: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A sweep of real trainings that would take minutes, in a process of its own."""
-    small = ["--model.base-channels", "2", "--model.max-channels", "4", "--model.hidden", "8", "--batch-size", "4"]
-    often = ["--checkpoint-every", "5", "--log-every", "5", "--steps", "100000", "--data.pictures", "50"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "disentangle", "sweep", "digits-vae", "--seeds", "0", "--out", "killed", *small, *often],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
-    )
+def long_run(tmp_path: Path) -> Run:
+    """A run that would take minutes, of which nothing is done."""
+    recipe = replace(TINY["vae"], steps=100_000, checkpoint_every=5, sample_every=100_000)
+    run = Run.draft(tmp_path / "long", "tiny", recipe)
+    run.write_config()
+    return run
+
+
+@pytest.fixture
+def parent(long_run: Run, root: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has a training as its child, as a sweep has."""
+    command = [sys.executable, "-c", PARENT, json.dumps(words_of("cpu")("train", long_run.path))]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"})
     yield process
     process.kill()
     process.wait()
@@ -349,32 +369,30 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.1)
 
 
-def test_a_killed_sweep_takes_its_trainings_along_and_leaves_whole_folders(
-    real: subprocess.Popen[bytes], tmp_path: Path
+def free(folder: Path) -> bool:
+    """Whether nothing trains there."""
+    try:
+        with locked(folder):
+            return True
+    except UserError:
+        return False
+
+
+def test_a_killed_process_takes_its_training_along_and_another_goes_on_with_it(
+    parent: subprocess.Popen[bytes], long_run: Run, root: Path
 ) -> None:
-    path = tmp_path / "killed" / "ol+nog-s0"
-    wait_for(lambda: (path / "config.json").exists() and bool(Run.open(path).checkpoints()), 90)
-    real.kill()  # nothing in it can react
-    real.wait()
-
-    def free() -> bool:
-        try:
-            with locked(path), locked(path.parent):
-                return True
-        except UserError:
-            return False
-
-    wait_for(free, 15)
-    run = Run.open(path)
-    reached = run.step
+    wait_for(lambda: bool(long_run.checkpoints()), 120)
+    assert not free(long_run.path)
+    parent.kill()  # nothing in it can react
+    parent.wait()
+    wait_for(lambda: free(long_run.path), 30)
+    reached = long_run.step
     assert reached % 5 == 0
-    assert reached >= 5
-    assert next_stage(path, False) == "train"
+    assert next_stage(long_run.path, False) == "train"
 
-    # The very command of the sweep goes on with it.
-    shorter = run.config["recipe"] | {"steps": reached + 5}
-    (path / "config.json").write_text(json.dumps(run.config | {"recipe": shorter}))
-    failures = Pool(1, False, words_of("cpu"), dict(os.environ) | {"OMP_NUM_THREADS": "1"}).work([path])
-    assert failures == {}
-    assert Run.open(path).step == reached + 5
-    assert f"from step {reached}" in (path / sweep_jobs.LOG).read_text()
+    recipe = replace(long_run.recipe, steps=reached + 5)
+    Run.draft(long_run.path, "tiny", recipe).write_config()
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    assert Pool(1, False, words_of("cpu"), environment).work([long_run.path]) == {}
+    assert Run.open(long_run.path).step == reached + 5
+    assert f"from step {reached}" in (long_run.path / sweep_jobs.LOG).read_text()
