@@ -24,6 +24,7 @@ SHORTER = {
     "demo": ["--help"],  # tested by itself; takes minutes
     "app": ["--help"],  # serves until it is stopped
     "train": ["--steps", "2"],
+    "sweep": ["--steps", "2", "--no-evaluate"],
     "evaluate": ["--samples", "30", "--train-samples", "200", "--test-samples", "100"],
 }
 NOT_RUN = ("git", "cd", "sudo")  # getting the code and system packages

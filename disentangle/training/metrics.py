@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from disentangle.training.run import Run
 
 
 class MetricsLog:
-    """Appends rows to a run's ``metrics.jsonl``.
+    """Appends rows to a run's ``metrics.jsonl``: the step, the seconds of training until then, and the scalars.
 
     Args:
         run: the run.
@@ -26,6 +27,9 @@ class MetricsLog:
         kept = [row for row in run.metrics() if row["step"] <= start]
         write_atomic(run.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
         self.path = run.metrics_path
+        # Of what was lost with the rows beyond the checkpoint the time does not count.
+        self.spent = float(kept[-1].get("time", 0.0)) if kept else 0.0
+        self.began = time.monotonic()
         self.tensorboard: Any = None
         if tensorboard:
             try:
@@ -37,7 +41,8 @@ class MetricsLog:
     def write(self, step: int, row: Mapping[str, float]) -> None:
         """Append the scalars of ``step``; on disk when this returns."""
         with disk_errors(self.path), self.path.open("a") as file:
-            file.write(json.dumps({"step": step, **row}, allow_nan=False) + "\n")
+            seconds = round(self.spent + time.monotonic() - self.began, 3)
+            file.write(json.dumps({"step": step, "time": seconds, **row}, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
         if self.tensorboard is not None:
