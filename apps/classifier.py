@@ -81,7 +81,7 @@ def measure_classifier(run: Run, settings: Settings) -> tuple[Json, Tensor]:
         "classes": list(test.names),
         "confusion": confusions(values, test.labels, test.names),
         "mistakes": wrong,
-        "conditioning": conditioning(run),
+        "conditioning": conditioning(run, step),
     }
     pictures = test.data.images(torch.tensor([mistake["index"] for mistake in wrong], dtype=torch.int64))
     return report | foot(clock), pictures
@@ -117,9 +117,10 @@ def answers(model: nn.Module, test: Test, device: torch.device) -> Tensor:
     return logits
 
 
-def conditioning(run: Run) -> Json:
-    """What the run recorded of each SVD meta-layer's covariance: the final and the highest log10 κ, and the rank."""
-    rows = run.metrics()
+def conditioning(run: Run, step: int) -> Json:
+    """What the run recorded of each SVD meta-layer's covariance up to ``step``: the final and the highest log10 κ, and
+    the rank."""
+    rows = [row for row in run.metrics() if row["step"] <= step]
     kinds = {
         "log10_kappa": curves_of(rows, KAPPA),
         "log10_kappa_rank": curves_of(rows, f"{KAPPA}_rank"),

@@ -14,7 +14,7 @@ from tiny import RECIPES, make_trainer
 from torch import Tensor, nn
 
 from disentangle.apps import classifier as classifier_module
-from disentangle.apps.classifier import measure_classifier
+from disentangle.apps.classifier import conditioning, measure_classifier
 from disentangle.apps.classifier_scores import calibrated, confusions, mistakes, score_classifier
 from disentangle.apps.cli import main
 from disentangle.apps.evaluate import Settings, evaluate
@@ -154,6 +154,12 @@ def test_the_condition_numbers_are_in_the_report(run: Trained, capsys: pytest.Ca
     assert "stem: log₁₀ κ 3.00 in the end (the median of the last 10% of 10 rows), 4.00 at most." in page
     assert "log10_kappa" not in page  # drawn in its own section, not once more among the curves
     assert "classifier/loss" in page
+
+
+def test_an_earlier_checkpoint_has_the_condition_numbers_until_then(run: Trained) -> None:
+    for step, rows, highest in ((10, 10, 4.0), (4, 4, 4.0), (3, 3, 3.0)):
+        found = conditioning(run, step)["stem"]["log10_kappa"]
+        assert (found["rows"], found["highest"]) == (rows, highest)
 
 
 def test_without_condition_numbers_there_is_no_section(run: Trained) -> None:
