@@ -19,6 +19,7 @@ from disentangle.data import ClassLabels, ImageSet
 from disentangle.errors import UserError
 from disentangle.generator import PreSVDLayer
 from disentangle.models import BetaVAE, Discriminator, EigenGAN, ResNet
+from disentangle.orthogonal import SkewOrthogonalConv2d
 from disentangle.pictures import grid, png_bytes, to_uint8
 from disentangle.training import checkpoint
 from disentangle.training.augment import random_crop, random_flip, random_resized_crop
@@ -110,13 +111,23 @@ class Trainer:
             ClassifierTest(run.test_data(), recipe, labels) if labels is not None and recipe.test_every else None
         )
         self.order = Order(len(self.pictures), recipe.seed)
+        # First step of this process with a loss that is not finite: kept on the device, which nobody waits for.
+        self.first_bad = torch.tensor(recipe.steps + 1, device=device)
 
     def _bind(self) -> Treatment:
         config = self.recipe.treatment
         if self.autocast is not None and config.rtol is None:
             config = replace(config, rtol=ROUNDING)
         layers: tuple[PreSVDLayer, ...] = self.product.projections()  # type: ignore[operator]
-        return bind(config, self.product, config.parameters or [layer.parameter for layer in layers])
+        before = _skew_orthogonal(self.product)
+        treatment = bind(config, self.product, [layer.parameter for layer in layers])
+        added = sorted(_skew_orthogonal(self.product) - before)
+        if added:
+            raise UserError(
+                f"ow makes a skew-orthogonal convolution of {added[0]!r}, which the model's saved configuration cannot "
+                "say, so that no checkpoint would load: drop it from treatment.parameters, or drop ow"
+            )
+        return treatment
 
     def _phases(self, treatment: Treatment) -> list[Phase]:
         loss = self.recipe.loss
@@ -159,7 +170,12 @@ class Trainer:
                 self._draw_samples(0)
             for step in range(start + 1, recipe.steps + 1):
                 losses = self.step(step)
-                row = self._row(step, losses)
+                try:
+                    row = self._row(step, losses)
+                except UserError:
+                    raise
+                except ValueError as error:  # an orthogonal weight, or a covariance, that is not finite
+                    raise self._diverged(step, str(error)) from error
                 if row and log is not None:
                     log.write(step, row)
                 progress.update(step, {k: v for k, v in row.items() if k.endswith("loss")} or None)
@@ -207,6 +223,8 @@ class Trainer:
             except ValueError as error:  # what is not finite has no root and no nearest orthogonal gradient
                 raise self._diverged(step, str(error)) from error
             losses |= {f"{phase.name}/{name}": value.detach() for name, value in terms.items()}
+        finite = torch.stack([loss.isfinite() for loss in losses.values()]).all()
+        self.first_bad = torch.where(finite, self.first_bad, self.first_bad.clamp(max=step))
         self.ema.update(self.product, step)
         return losses
 
@@ -230,30 +248,35 @@ class Trainer:
     def _row(self, step: int, losses: dict[str, Tensor]) -> dict[str, float]:
         """What is to be recorded after ``step``: the losses, averaged over the processes, what the treatments did, the
         condition numbers and the test; each as often as the recipe says, all with a checkpoint."""
-        recipe, row = self.recipe, dict[str, float]()
+        recipe, accelerator, row = self.recipe, self.accelerator, dict[str, float]()
         save = self._due(step, recipe.checkpoint_every)
         if save or self._due(step, recipe.log_every):
             names = sorted(losses)
-            values = self.accelerator.reduce(torch.stack([losses[name].double() for name in names]), "mean").tolist()
+            values = accelerator.reduce(torch.stack([losses[name].double() for name in names]), "mean").tolist()
             row |= dict(zip(names, values, strict=True))
             for phase in self.phases:
                 row |= {f"{phase.name}/{name}": value for name, value in phase.treatment.metrics().items()}
             bad = [name for name, value in row.items() if not math.isfinite(value)]
-            if bad:
-                raise self._diverged(step, f"{', '.join(bad)} not finite")
+            first_bad = min(step, int(accelerator.gather(self.first_bad).min()))
+            if bad or first_bad < step:
+                raise self._diverged(first_bad, f"{', '.join(bad) or 'a loss'} not finite")
         if self._due(step, recipe.conditioning_every):
             # Of a singular covariance the rank tells; its condition number has no place in JSON.
             found = condition_metrics(self.product).items()
             row |= {f"{self.phases[-1].name}/{name}": value for name, value in found if math.isfinite(value)}
-        if self._due(step, recipe.test_every) and self.test is not None and self.accelerator.is_main_process:
-            device, dtype = self.accelerator.device, self.dtype
-            row["test/accuracy"] = self.test.accuracy(self.ema.model, device, dtype, self.autocast)
+        if self._due(step, recipe.test_every) and self.test is not None:
+            self._check_weights(step)  # on all processes, since one that stopped in its test would leave others waiting
+            if accelerator.is_main_process:
+                device, dtype = accelerator.device, self.dtype
+                row["test/accuracy"] = self.test.accuracy(self.ema.model, device, dtype, self.autocast)
         return row
 
     def _check_weights(self, step: int) -> None:
-        """Raise where a weight is not finite, before it replaces one that is; the same on all processes."""
+        """Raise where a weight or a running statistic is not finite, before it replaces one that is; the same on all
+        processes."""
         for name, network in (self.networks | {"ema": self.ema.model}).items():
-            total = torch.stack([p.detach().abs().max() for p in network.parameters()]).max()
+            tensors = [t.detach() for t in (*network.parameters(), *network.buffers()) if t.is_floating_point()]
+            total = torch.stack([t.abs().max().double() for t in tensors]).max()
             if not math.isfinite(total):
                 raise self._diverged(step, f"weights of the {name} not finite")
 
@@ -274,3 +297,7 @@ class Trainer:
         latents = model.sample_latents(SAMPLES, seeded(self.recipe.seed, "samples"))
         pictures = grid(to_uint8(model.synthesize(latents)), columns=8)
         write_atomic(self.run.path / "samples" / f"{step:08d}.png", png_bytes(pictures))
+
+
+def _skew_orthogonal(model: nn.Module) -> set[str]:
+    return {name for name, module in model.named_modules() if isinstance(module, SkewOrthogonalConv2d)}

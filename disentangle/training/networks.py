@@ -13,6 +13,9 @@ from disentangle.training.recipe import BetaVAEConfig, EigenGANConfig, Recipe
 NETWORKS = {"EigenGAN": EigenGAN, "Discriminator": Discriminator, "BetaVAE": BetaVAE, "ResNet": ResNet}
 """Classes that a checkpoint may hold, by the name that diffusers writes into their ``config.json``."""
 
+STEM = "conv1.weight"
+"""The weight of a residual network's first convolution, its only one that can be skew-orthogonal."""
+
 
 def build_networks(recipe: Recipe, channels: int, classes: int = 0) -> dict[str, nn.Module]:
     """The networks that a recipe trains, by name. The first is the run's product, of which an average is kept.
@@ -48,6 +51,7 @@ def build_networks(recipe: Recipe, channels: int, classes: int = 0) -> dict[str,
         }
         generator = EigenGAN(rank=model.rank, noise=model.noise, **shared)
         return {"generator": generator, "discriminator": Discriminator(**shared)}
+    stem = (STEM,) if model.norm == "decorrelated" else ()
     classifier = ResNet(
         depth=model.depth,
         num_classes=classes,
@@ -59,7 +63,7 @@ def build_networks(recipe: Recipe, channels: int, classes: int = 0) -> dict[str,
         eps=model.eps,
         pool_channels=model.pool_channels,
         # Kept in the network's own configuration: its weights have another shape.
-        skew_orthogonal="ow" in recipe.treatment.names and model.norm == "decorrelated",
+        skew_orthogonal="ow" in recipe.treatment.names and STEM in (recipe.treatment.parameters or stem),
         method=model.method,
         seed=recipe.seed,
     )

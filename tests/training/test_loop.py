@@ -8,12 +8,13 @@ import pytest
 import torch
 from PIL import Image
 from tiny import RECIPES, make_trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from disentangle.errors import UserError
+from disentangle.orthogonal import SkewOrthogonalConv2d
 from disentangle.training.loop import Trainer
 from disentangle.training.optimizers import AdamConfig, SGDConfig
-from disentangle.training.recipe import ClassifierLoss, DataConfig, Recipe, VAELoss
+from disentangle.training.recipe import ClassifierLoss, DataConfig, Recipe, ResNetConfig, VAELoss
 from disentangle.treatments import TreatmentConfig, optimal_learning_rate
 
 
@@ -135,23 +136,85 @@ def test_the_rate_falls_at_the_end() -> None:
     assert [sgd.rate_at(step, 8) for step in range(1, 9)] == [8, 8, 8, 8, 2, 2, 0.5, 0.5]
 
 
+def poisoned(trainer: Trainer, name: str, at: int, before: bool = True) -> Trainer:
+    """The trainer, which finds NaN in a parameter, and in its average, before step ``at``, or leaves them after it."""
+    original = trainer.step
+
+    def step(number: int) -> dict[str, Tensor]:
+        losses = {} if before else original(number)
+        if number == at:
+            with torch.no_grad():
+                for model in (trainer.product, trainer.ema.model):
+                    model.get_parameter(name).fill_(float("nan"))
+        return losses or original(number)
+
+    trainer.step = step  # type: ignore[method-assign]
+    return trainer
+
+
 @pytest.mark.parametrize("names", [(), ("nog",)])
 def test_divergence_stops_the_run_and_keeps_the_last_checkpoint(
     tmp_path: Path, recipe: Recipe, names: tuple[str, ...]
 ) -> None:
     trainer = make_trainer(tmp_path / "run", replace(recipe, steps=20, treatment=TreatmentConfig(names)))
-    original = trainer.step
-
-    def step(number: int) -> dict[str, Tensor]:
-        if number == 5:
-            with torch.no_grad():
-                next(trainer.product.parameters()).fill_(float("nan"))
-        return original(number)
-
-    trainer.step = step  # type: ignore[method-assign]
     with pytest.raises(UserError, match=r"diverged.* step 5; the checkpoint of step 4 is kept"):
-        trainer.train()
+        poisoned(trainer, next(iter(trainer.product.named_parameters()))[0], 5).train()
     assert trainer.run.checkpoints() == [2, 4]
+
+
+def test_divergence_is_told_with_its_own_step_and_not_with_that_of_the_next_row(tmp_path: Path, recipe: Recipe) -> None:
+    if recipe.loss.kind == "classifier":  # whose whitening would tell at once
+        recipe = replace(recipe, model=ResNetConfig(depth="small", norm="batch"), test_every=0)
+    recipe = replace(recipe, steps=30, log_every=9, checkpoint_every=4, treatment=TreatmentConfig(()))
+    trainer = make_trainer(tmp_path / "run", recipe)
+    with pytest.raises(UserError, match=r"diverged.* step 5; the checkpoint of step 4 is kept"):
+        poisoned(trainer, next(iter(trainer.product.named_parameters()))[0], 5).train()
+
+
+@pytest.mark.parametrize("log_every", [1, 3])
+@pytest.mark.parametrize("names", [(), ("ol",), ("ow",), ("sn", "nog"), ("olr",), ("ow", "nog", "olr")], ids="+".join)
+def test_a_weight_that_a_step_leaves_without_a_number_stops_a_classifier_whatever_its_treatment(
+    tmp_path: Path, names: tuple[str, ...], log_every: int
+) -> None:
+    recipe = replace(
+        RECIPES["classifier"],
+        model=ResNetConfig(depth="small", norm="batch", pool="covariance", pool_channels=4),
+        treatment=TreatmentConfig(names, ol_weight=0.1),  # at 100 it would diverge by itself
+        steps=20,
+        log_every=log_every,
+        test_every=5,
+        conditioning_every=5,
+    )
+    trainer = make_trainer(tmp_path / "run", recipe)
+    wrapped = {"ow", "sn"} & set(names)
+    name = "pooling.conv.parametrizations.weight.original" if wrapped else "pooling.conv.weight"
+    with pytest.raises(UserError, match=r"diverged.* step 5; the checkpoint of step 4 is kept"):
+        poisoned(trainer, name, 5, before=False).train()
+    assert trainer.run.checkpoints() == [2, 4]
+
+
+def test_a_running_statistic_that_is_no_number_is_in_no_checkpoint(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path / "run", RECIPES["classifier"])
+    trainer.product.get_buffer("bn1.running_mean").fill_(float("inf"))
+    with pytest.raises(UserError, match=r"weights of the classifier not finite at step 2; there is no checkpoint yet"):
+        trainer.train()
+
+
+def test_a_convolution_that_no_checkpoint_could_hold_is_refused(tmp_path: Path) -> None:
+    recipe = RECIPES["classifier"]
+    for model in (recipe.model, replace(recipe.model, norm="batch")):
+        other = TreatmentConfig(("ow",), parameters=("layer1.0.conv1.weight",))
+        with pytest.raises(UserError, match=r"ow makes a skew-orthogonal convolution of 'layer1\.0\.conv1'"):
+            make_trainer(tmp_path / f"refused-{model.norm}", replace(recipe, model=model, treatment=other))
+        dense = TreatmentConfig(("ow",), parameters=("layer1.0.downsample.0.weight",))
+        trainer = make_trainer(tmp_path / f"dense-{model.norm}", replace(recipe, model=model, treatment=dense))
+        assert type(trainer.product.get_submodule("conv1")) is nn.Conv2d, "only what was named is changed"
+        stem = TreatmentConfig(("ow",), parameters=("conv1.weight",))
+        trainer = make_trainer(
+            tmp_path / f"stem-{model.norm}", replace(recipe, model=model, treatment=stem, steps=1, test_every=0)
+        )
+        trainer.train()
+        assert isinstance(trainer.run.load_classifier().conv1, SkewOrthogonalConv2d)
 
 
 @pytest.mark.parametrize(
