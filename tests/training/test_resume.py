@@ -8,13 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 from tiny import RECIPES, make_trainer
+from torch import Tensor
 
 from disentangle.errors import UserError
+from disentangle.training import checkpoint
 from disentangle.training.files import locked
 from disentangle.training.hardware import make_accelerator
 from disentangle.training.loop import Trainer
+from disentangle.training.recipe import ResNetConfig
 from disentangle.training.run import Run
+from disentangle.treatments import TreatmentConfig
 
 STEPS = 40
 
@@ -85,6 +90,39 @@ def resumed(run: Run) -> Trainer:
     return Trainer(run, run.data(), make_accelerator("cpu"))
 
 
+@pytest.mark.parametrize("names", [("sn", "nog", "olr"), ("ow", "nog", "olr")], ids="+".join)
+@pytest.mark.parametrize("kind", ["classifier", "gan"])
+def test_weights_that_a_treatment_makes_of_others_go_on_to_the_bit(
+    tmp_path: Path, kind: str, names: tuple[str, ...]
+) -> None:
+    recipe = replace(RECIPES[kind], steps=4, test_every=0, ema_pictures=30, treatment=TreatmentConfig(names))
+    if kind == "classifier":
+        model = ResNetConfig(depth="small", pool="covariance", pool_channels=4)
+        recipe = replace(recipe, model=model, precision="bfloat16", channels_last="yes")
+    make_trainer(tmp_path / "whole", recipe).train()
+
+    killed = make_trainer(tmp_path / "killed", recipe)
+    original = killed.step
+
+    def step(number: int) -> dict[str, Tensor]:
+        if number == 4:
+            raise KeyboardInterrupt
+        return original(number)
+
+    killed.step = step  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        killed.train()
+    assert killed.run.checkpoints() == [2]
+    resumed(killed.run).train()
+    whole, again = (tmp_path / name / "checkpoints/00000004" for name in ("whole", "killed"))
+    files = sorted(str(file.relative_to(whole)) for file in whole.rglob("*.safetensors"))
+    assert len(files) == (4 if kind == "gan" else 3)
+    for file in files:
+        assert (whole / file).read_bytes() == (again / file).read_bytes(), file
+    raw = [name for name in load_file(whole / "trainer.safetensors") if name.startswith(checkpoint.RAW)]
+    assert any(name.endswith(".original") for name in raw)
+
+
 def test_what_a_kill_leaves_half_done_is_passed_over(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path / "run", replace(RECIPES["vae"], steps=4))
     trainer.train()
@@ -113,8 +151,6 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             Path(path).write_bytes(b"half")
             raise OSError(28, "No space left on device")
         original(tensors, path)
-
-    import disentangle.training.checkpoint as checkpoint
 
     original = checkpoint.save_file
     monkeypatch.setattr(checkpoint, "save_file", full)
