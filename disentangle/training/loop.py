@@ -19,6 +19,7 @@ from disentangle.data import ClassLabels, ImageSet
 from disentangle.errors import UserError
 from disentangle.generator import PreSVDLayer
 from disentangle.models import BetaVAE, Discriminator, EigenGAN, ResNet
+from disentangle.orthogonal import SkewOrthogonalConv2d
 from disentangle.pictures import grid, png_bytes, to_uint8
 from disentangle.training import checkpoint
 from disentangle.training.augment import random_crop, random_flip, random_resized_crop
@@ -116,7 +117,15 @@ class Trainer:
         if self.autocast is not None and config.rtol is None:
             config = replace(config, rtol=ROUNDING)
         layers: tuple[PreSVDLayer, ...] = self.product.projections()  # type: ignore[operator]
-        return bind(config, self.product, config.parameters or [layer.parameter for layer in layers])
+        skew = {name for name, module in self.product.named_modules() if isinstance(module, SkewOrthogonalConv2d)}
+        treatment = bind(config, self.product, [layer.parameter for layer in layers])
+        for name, module in self.product.named_modules():
+            if isinstance(module, SkewOrthogonalConv2d) and name not in skew:
+                raise UserError(
+                    f"ow makes a skew-orthogonal convolution of {name!r}, which a saved {self.recipe.model.kind} cannot "
+                    "be: leave it out of --treatment.parameters"
+                )
+        return treatment
 
     def _phases(self, treatment: Treatment) -> list[Phase]:
         loss = self.recipe.loss

@@ -113,6 +113,9 @@ def test_what_a_classifier_cannot_learn_from_is_refused(tmp_path: Path) -> None:
         make_trainer(tmp_path / "a", replace(recipe, data=unlabelled))
     with pytest.raises(UserError, match="factor"):
         make_trainer(tmp_path / "b", replace(recipe, loss=ClassifierLoss(factor="digits")))
+    treatment = TreatmentConfig(("ow",), parameters=("layer1.0.conv1.weight",))
+    with pytest.raises(UserError, match=r"skew-orthogonal convolution of 'layer1\.0\.conv1'"):
+        make_trainer(tmp_path / "d", replace(recipe, treatment=treatment))
     with pytest.raises(UserError, match="a resnet model does not train with a vae loss"):
         make_trainer(tmp_path / "c", replace(recipe, loss=VAELoss()))
 
