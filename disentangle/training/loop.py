@@ -122,8 +122,8 @@ class Trainer:
         for name, module in self.product.named_modules():
             if isinstance(module, SkewOrthogonalConv2d) and name not in skew:
                 raise UserError(
-                    f"ow makes a skew-orthogonal convolution of {name!r}, which a saved {self.recipe.model.kind} cannot "
-                    "be: leave it out of --treatment.parameters"
+                    f"ow makes a skew-orthogonal convolution of {name!r}, which a saved {self.recipe.model.kind} "
+                    "cannot be: leave it out of --treatment.parameters"
                 )
         return treatment
 
