@@ -119,14 +119,14 @@ class Trainer:
         if self.autocast is not None and config.rtol is None:
             config = replace(config, rtol=ROUNDING)
         layers: tuple[PreSVDLayer, ...] = self.product.projections()  # type: ignore[operator]
-        before = _skew_orthogonal(self.product)
+        skew = {name for name, module in self.product.named_modules() if isinstance(module, SkewOrthogonalConv2d)}
         treatment = bind(config, self.product, [layer.parameter for layer in layers])
-        added = sorted(_skew_orthogonal(self.product) - before)
-        if added:
-            raise UserError(
-                f"ow makes a skew-orthogonal convolution of {added[0]!r}, which the model's saved configuration cannot "
-                "say, so that no checkpoint would load: drop it from treatment.parameters, or drop ow"
-            )
+        for name, module in self.product.named_modules():
+            if isinstance(module, SkewOrthogonalConv2d) and name not in skew:
+                raise UserError(
+                    f"ow makes a skew-orthogonal convolution of {name!r}, which a saved {self.recipe.model.kind} "
+                    "cannot be: leave it out of --treatment.parameters"
+                )
         return treatment
 
     def _phases(self, treatment: Treatment) -> list[Phase]:
@@ -297,7 +297,3 @@ class Trainer:
         latents = model.sample_latents(SAMPLES, seeded(self.recipe.seed, "samples"))
         pictures = grid(to_uint8(model.synthesize(latents)), columns=8)
         write_atomic(self.run.path / "samples" / f"{step:08d}.png", png_bytes(pictures))
-
-
-def _skew_orthogonal(model: nn.Module) -> set[str]:
-    return {name for name, module in model.named_modules() if isinstance(module, SkewOrthogonalConv2d)}

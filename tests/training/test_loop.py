@@ -114,6 +114,9 @@ def test_what_a_classifier_cannot_learn_from_is_refused(tmp_path: Path) -> None:
         make_trainer(tmp_path / "a", replace(recipe, data=unlabelled))
     with pytest.raises(UserError, match="factor"):
         make_trainer(tmp_path / "b", replace(recipe, loss=ClassifierLoss(factor="digits")))
+    treatment = TreatmentConfig(("ow",), parameters=("layer1.0.conv1.weight",))
+    with pytest.raises(UserError, match=r"skew-orthogonal convolution of 'layer1\.0\.conv1'"):
+        make_trainer(tmp_path / "d", replace(recipe, treatment=treatment))
     with pytest.raises(UserError, match="a resnet model does not train with a vae loss"):
         make_trainer(tmp_path / "c", replace(recipe, loss=VAELoss()))
 
@@ -200,12 +203,9 @@ def test_a_running_statistic_that_is_no_number_is_in_no_checkpoint(tmp_path: Pat
         trainer.train()
 
 
-def test_a_convolution_that_no_checkpoint_could_hold_is_refused(tmp_path: Path) -> None:
+def test_a_stem_is_skew_orthogonal_where_it_is_named_and_loads_as_such(tmp_path: Path) -> None:
     recipe = RECIPES["classifier"]
     for model in (recipe.model, replace(recipe.model, norm="batch")):
-        other = TreatmentConfig(("ow",), parameters=("layer1.0.conv1.weight",))
-        with pytest.raises(UserError, match=r"ow makes a skew-orthogonal convolution of 'layer1\.0\.conv1'"):
-            make_trainer(tmp_path / f"refused-{model.norm}", replace(recipe, model=model, treatment=other))
         dense = TreatmentConfig(("ow",), parameters=("layer1.0.downsample.0.weight",))
         trainer = make_trainer(tmp_path / f"dense-{model.norm}", replace(recipe, model=model, treatment=dense))
         assert type(trainer.product.get_submodule("conv1")) is nn.Conv2d, "only what was named is changed"
