@@ -164,6 +164,9 @@ def _notes(groups: Sequence[Group], measures: Sequence[Measure]) -> list[str]:
     for words in dict.fromkeys(words for run in runs for words in run.singular):
         where = _listed([run for run in runs if words in run.singular])
         notes.append(f"The covariance at {words} is singular in {where}: its κ over all of it says nothing.")
+    for layer in dict.fromkeys(layer for run in runs for layer in run.infinite):
+        where = _listed([run for run in runs if layer in run.infinite])
+        notes.append(f"κ at {layer} was infinite in some rows of {where}: its final and highest are of the others.")
     for group in groups:
         seeds = [run.seed for run in group.runs]
         again = sorted({seed for seed in seeds if seeds.count(seed) > 1})

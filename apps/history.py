@@ -83,6 +83,9 @@ def in_words(layer: str, kinds: Mapping[str, Any]) -> str:
         return ""
     end = f"the median of the last {LAST:.0%} of {main['rows']:,} rows"
     words = f"{layer}: log₁₀ κ {main['final']:.2f} in the end ({end}), {main['highest']:.2f} at most."
+    infinite = kinds["rank"]["rows"] - kinds[KAPPA]["rows"] if "rank" in kinds and KAPPA in kinds else 0
+    if infinite > 0:
+        words += f" In {infinite:,} more {'row' if infinite == 1 else 'rows'} it was infinite."
     if not full_rank(kinds) and "rank" in kinds:
         words += f" Its covariance has only rank {kinds['rank']['final']:g}: κ over all of it measures rounding."
     return words

@@ -55,6 +55,7 @@ class Summary:
         kappa: layer -> the curve of log10 κ.
         scored: whether ``report.json`` is there, of the last step.
         singular: layers whose covariance has a lower rank than rows, so that its κ says nothing, in words.
+        infinite: layers whose κ was infinite in some rows, which the curve leaves out.
     """
 
     path: Path
@@ -69,6 +70,7 @@ class Summary:
     kappa: dict[str, Curve] = field(default_factory=dict)
     scored: bool = False
     singular: tuple[str, ...] = ()
+    infinite: tuple[str, ...] = ()
 
 
 ACCURACY = Measure("Test accuracy", "higher", percent=True)
@@ -109,6 +111,7 @@ def summarise(run: Run) -> Summary:
         kappa=kappa | over_rank,
         scored=report is not None,
         singular=tuple(_singular(rows, kappa)),
+        infinite=tuple(_infinite(rows, kappa)),
     )
 
 
@@ -142,6 +145,12 @@ def _singular(rows: Sequence[Mapping[str, Any]], kappa: Mapping[str, Curve]) -> 
             rank = f" (rank {ranks[layer].final:g})" if layer in ranks else ""
             words.append(f"{layer}{rank}")
     return words
+
+
+def _infinite(rows: Sequence[Mapping[str, Any]], kappa: Mapping[str, Curve]) -> list[str]:
+    """Layers of which some rows have the rank and, as it was infinite, no κ."""
+    ranks = curves_of(rows, "rank")
+    return [layer for layer, curve in kappa.items() if layer in ranks and len(ranks[layer].points) > len(curve.points)]
 
 
 def read_report(run: Run) -> Json | None:

@@ -17,7 +17,7 @@ from disentangle.apps.compare import run_folders
 from disentangle.apps.comparison import Comparison, Statistic, compare, figure_of, labels
 from disentangle.apps.comparison_figure import draw, series, thinned
 from disentangle.apps.comparison_files import markdown, show, table, write_files
-from disentangle.apps.history import Curve, curves_of, last_value
+from disentangle.apps.history import Curve, curves_of, in_words, last_value
 from disentangle.apps.summary import Measure, Summary, summarise
 from disentangle.errors import UserError
 from disentangle.training.recipe import AdamConfig, BetaVAEConfig
@@ -110,6 +110,20 @@ def test_a_singular_covariance_is_told_and_compared_over_its_rank(tmp_path: Path
     assert (exact.singular, rounded.singular, whole.singular) == (("stem (rank 9)",), ("stem (rank 9)",), ())
     (note,) = [note for note in compare([exact, rounded, whole]).notes if "singular" in note]
     assert "stem (rank 9) is singular in exact, rounded:" in note
+
+
+def test_rows_in_which_a_condition_number_was_infinite_are_told(tmp_path: Path) -> None:
+    rows = [row | {"classifier/rank/stem": 9.0} for row in rows_of([3.0, 4.0, 3.0])]
+    whole = summarise(recorded_run(tmp_path / "whole", rows=rows))
+    del rows[1][KAPPA]
+    gap = summarise(recorded_run(tmp_path / "gap", seed=1, rows=rows))
+    assert (whole.infinite, gap.infinite) == ((), ("stem",))
+    assert (whole.values["Highest log₁₀ κ"], gap.values["Highest log₁₀ κ"]) == (4.0, 3.0)
+    (note,) = [note for note in compare([whole, gap]).notes if "infinite" in note]
+    assert "κ at stem was infinite in some rows of gap:" in note
+    kinds = {name: {"final": 3.0, "highest": 3.0, "rows": n} for name, n in (("log10_kappa", 2), ("rank", 3))}
+    assert "In 1 more row it was infinite." in in_words("stem", kinds)
+    assert "infinite" not in in_words("stem", kinds | {"rank": kinds["log10_kappa"]})
 
 
 # Groups
