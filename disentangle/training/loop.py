@@ -175,7 +175,7 @@ class Trainer:
                 except UserError:
                     raise
                 except ValueError as error:  # an orthogonal weight, or a covariance, that is not finite
-                    raise self._diverged(step, str(error)) from error
+                    raise self._refused(step, error) from error
                 if row and log is not None:
                     log.write(step, row)
                 progress.update(step, {k: v for k, v in row.items() if k.endswith("loss")} or None)
@@ -221,7 +221,7 @@ class Trainer:
                 (terms["loss"] + phase.treatment.penalty()).backward()
                 phase.treatment.step(phase.optimizer)
             except ValueError as error:  # what is not finite has no root and no nearest orthogonal gradient
-                raise self._diverged(step, str(error)) from error
+                raise self._refused(step, error) from error
             losses |= {f"{phase.name}/{name}": value.detach() for name, value in terms.items()}
         finite = torch.stack([loss.isfinite() for loss in losses.values()]).all()
         self.first_bad = torch.where(finite, self.first_bad, self.first_bad.clamp(max=step))
@@ -266,9 +266,10 @@ class Trainer:
             row |= {f"{self.phases[-1].name}/{name}": value for name, value in found if math.isfinite(value)}
         if self._due(step, recipe.test_every) and self.test is not None:
             self._check_weights(step)  # on all processes, since one that stopped in its test would leave others waiting
-            if accelerator.is_main_process:
-                device, dtype = accelerator.device, self.dtype
-                row["test/accuracy"] = self.test.accuracy(self.ema.model, device, dtype, self.autocast)
+            share = accelerator.process_index, accelerator.num_processes
+            right = self.test.right(self.ema.model, accelerator.device, self.dtype, self.autocast, *share)
+            right = int(accelerator.reduce(torch.tensor(right, device=accelerator.device), "sum"))
+            row["test/accuracy"] = right / len(self.test)
         return row
 
     def _check_weights(self, step: int) -> None:
@@ -281,12 +282,19 @@ class Trainer:
                 raise self._diverged(step, f"weights of the {name} not finite")
 
     def _diverged(self, step: int, what: str) -> UserError:
+        return self._stopped(step, what, "diverged", "; try a lower --optimizer.learning-rate or --precision float32")
+
+    def _stopped(self, step: int, what: str, how: str = "stopped", hint: str = "") -> UserError:
         done = self.run.checkpoints()
         kept = f"the checkpoint of step {done[-1]} is kept" if done else "there is no checkpoint yet"
-        return UserError(
-            f"training diverged: {what} at step {step}; {kept}; "
-            "try a lower --optimizer.learning-rate or --precision float32"
-        )
+        return UserError(f"training {how}: {what} at step {step}; {kept}{hint}")
+
+    def _refused(self, step: int, error: ValueError) -> UserError:
+        """What a layer or a treatment refused to compute: because the training has diverged, or for its own reasons."""
+        tensors = [t for network in self.networks.values() for p in network.parameters() for t in (p, p.grad)]
+        finite = all(bool(t.isfinite().all()) for t in tensors if t is not None)
+        diverged = not finite or "NaN" in str(error)
+        return self._diverged(step, str(error)) if diverged else self._stopped(step, str(error))
 
     @torch.no_grad()
     def _draw_samples(self, step: int) -> None:

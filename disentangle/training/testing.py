@@ -34,20 +34,33 @@ class ClassifierTest:
         self.pictures = TrainingPictures(data, replace(recipe.data, pictures=None), recipe.seed, channels_last)
         self.labels = labels(self.pictures.indices)
 
+    def __len__(self) -> int:
+        return len(self.pictures)
+
     @torch.no_grad()
-    def accuracy(self, model: nn.Module, device: torch.device, dtype: torch.dtype, narrow: torch.dtype | None) -> float:
-        """Share of the pictures that ``model``, in evaluation mode, gets right.
+    def right(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+        narrow: torch.dtype | None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> int:
+        """How many of the pictures of this process's share ``model``, in evaluation mode, gets right.
 
         Args:
             model: ``(n, c, h, w)`` to logits ``(n, classes)``.
             device: where the model is.
             dtype: of its weights.
             narrow: type for ``torch.autocast``, if any.
+            rank: number of this process …
+            world: … of so many.
         """
         right = 0
-        for positions in torch.arange(len(self.pictures)).split(BATCH):
+        for positions in torch.arange(rank, len(self.pictures), world).split(BATCH):
             images = self.pictures.batch(positions, device, dtype)
             with torch.autocast(device.type, narrow, enabled=narrow is not None):
                 guesses = model(images).argmax(1).cpu()
             right += int((guesses == self.labels[positions]).sum())
-        return right / len(self.pictures)
+        return right
