@@ -10,22 +10,26 @@ are ours; the ratio stands in ``extra_info`` (``--benchmark-json=FILE``).
 import time
 from collections.abc import Callable
 
+import pytest
 import torch
 import torch.nn.functional as F
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from disentangle.conditioning import condition_metrics
 from disentangle.models import ResNet, resnet_small
+from disentangle.training.recipes import RECIPES
 
-BATCH, SIZE, EVERY = 128, 28, 20
+BATCH, SIZE = 128, 28
+EVERY = RECIPES["fashion-resnet"].conditioning_every
 
 
 class Step:
     """One step of training a small ResNet."""
 
-    def __init__(self, norm: str) -> None:
+    def __init__(self, norm: str, pool: str = "average") -> None:
         generator = torch.Generator().manual_seed(0)
-        self.model: ResNet = resnet_small(10, norm, in_channels=1).to(memory_format=torch.channels_last).train()
+        self.model: ResNet = resnet_small(10, norm, pool, in_channels=1, pool_channels=32)
+        self.model.to(memory_format=torch.channels_last).train()
         self.optimizer = torch.optim.SGD(self.model.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
         self.images = torch.rand(BATCH, 1, SIZE, SIZE, generator=generator).to(memory_format=torch.channels_last)
         self.labels = torch.randint(10, (BATCH,), generator=generator)
@@ -58,8 +62,9 @@ def test_a_decorrelated_batch_norm_adds_little_to_a_step(benchmark: BenchmarkFix
     assert ratio <= 1.15, f"{ratio:.3f} times a step with nn.BatchNorm2d"
 
 
-def test_the_condition_number_costs_little(benchmark: BenchmarkFixture) -> None:
-    step = Step("decorrelated")
+@pytest.mark.parametrize(("norm", "pool"), [("decorrelated", "average"), ("batch", "covariance")])
+def test_the_condition_number_costs_little(benchmark: BenchmarkFixture, norm: str, pool: str) -> None:
+    step = Step(norm, pool)
     step()
     seconds = least_seconds(20, step, lambda: condition_metrics(step.model))
     share = seconds[1] / (EVERY * seconds[0])

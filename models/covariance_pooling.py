@@ -17,7 +17,7 @@ from disentangle.linalg import SQRT_METHODS, matrix_sqrt
 from disentangle.models.batch_norm import BatchNorm2d
 
 KEPT = 8
-"""Pictures whose covariance is kept, so that the condition number costs little."""
+"""Pictures whose covariance is kept, so that the condition number costs little: the first of this process's share."""
 
 
 class GlobalCovariancePooling(nn.Module):
