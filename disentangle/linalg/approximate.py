@@ -26,7 +26,7 @@ LIMITS = {
         True: {torch.float32: 1e-2, torch.float64: 1e-6},
     },
     "taylor": {False: {torch.float32: 1e-2, torch.float64: 1e-2}, True: {torch.float32: 1e-1, torch.float64: 1e-1}},
-    "pade": {False: {torch.float32: 1e-3, torch.float64: 1e-3}, True: {torch.float32: 1e-2, torch.float64: 1e-2}},
+    "pade": {False: {torch.float32: 2e-3, torch.float64: 2e-3}, True: {torch.float32: 2e-2, torch.float64: 2e-2}},
 }
 
 
