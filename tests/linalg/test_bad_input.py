@@ -2,14 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from matrices import assert_close, gaussian, spd
 from torch import Tensor
 
-from disentangle.linalg import matrix_inverse_sqrt, matrix_sqrt
+from disentangle.linalg import matrix_inverse_sqrt, matrix_sqrt, polar
 
 ROOTS = [matrix_sqrt, matrix_inverse_sqrt]
+METHODS = ["auto", "eigh", "newton_schulz", "taylor", "pade"]
 
 
 def test_the_ridge_is_absolute() -> None:
@@ -87,9 +89,42 @@ def test_wrong_matrices_are_refused_in_words(root, a: Tensor, words: str) -> Non
         root(a)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("backward", ["exact", "published"])
+@pytest.mark.parametrize("root", ROOTS)
+@pytest.mark.parametrize(
+    ("a", "words"),
+    [
+        (torch.tensor([[1.0, 0.5], [0.0, 1.0]]), r"symmetric.*use \(a \+ a.mT\) / 2"),
+        (torch.full((2, 2), math.nan), "NaN or infinite"),
+        (torch.full((2, 2), math.inf), "NaN or infinite"),
+        (torch.diag(torch.tensor([math.inf, 1.0])), "NaN or infinite"),
+        (torch.stack([torch.eye(2), torch.tensor([[1.0, 0.0], [0.0, -0.3]])]), "negative|semi-definite"),
+        (-torch.eye(2), "negative|semi-definite"),
+        (torch.tensor([[1.0, 2.0], [2.0, 1.0]]), "negative|semi-definite"),
+    ],
+)
+def test_every_method_refuses_wrong_matrices(root, method: str, backward: str, a: Tensor, words: str) -> None:
+    for dtype in (torch.float32, torch.float64):
+        for differentiable in (False, True):
+            with pytest.raises(ValueError, match=words):
+                root(a.to(dtype, copy=True).requires_grad_(differentiable), method, backward=backward)
+
+
+@pytest.mark.parametrize("function", [*ROOTS, polar])
+@pytest.mark.parametrize(
+    ("value", "kind"), [(np.eye(2), "numpy.ndarray"), (3, "int"), ([[1.0]], "list"), (None, "None")]
+)
+def test_what_is_no_tensor_is_refused_in_words(function, value: object, kind: str) -> None:
+    with pytest.raises(TypeError, match=rf"must be a torch\.Tensor, got {kind}.*: use torch\.as_tensor\("):
+        function(value)
+
+
 @pytest.mark.parametrize("root", ROOTS)
 def test_wrong_options_are_refused_in_words(root) -> None:
-    with pytest.raises(ValueError, match="unknown method 'svd': possible: auto, eigh"):
+    with pytest.raises(ValueError, match="unknown backward 'lyapunov': possible: exact, published"):
+        root(torch.eye(2), backward="lyapunov")
+    with pytest.raises(ValueError, match="unknown method 'svd': possible: auto, eigh, newton_schulz, taylor, pade"):
         root(torch.eye(2), method="svd")
     for eps in (-1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="ridge"):

@@ -1,4 +1,4 @@
-"""torch.compile, with one graph and with all checks. Tracing is what is tested: a backend that compiles is not needed."""
+"""torch.compile in one graph, with all checks. What is tested is tracing, which needs no compiler of machine code."""
 
 import shutil
 
