@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor
 
-# (n, method): up to which n which method, as `python benchmarks/linalg_auto.py` finds it: the fastest for forward and
+# (n, method): up to which n which method, as `python benchmarks/linalg_methods.py` finds it: the fastest for forward and
 # backward among those that, at every condition number, err no more than eigh does, or say that they do.
 ROOTS = {"cpu": ((math.inf, "eigh"),)}
 
