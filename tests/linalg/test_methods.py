@@ -274,7 +274,10 @@ def test_the_ridge_is_absolute_and_makes_a_singular_matrix_usable(root, method: 
 def test_the_root_of_zero(root, method: str) -> None:
     zero = torch.zeros(2, 3, 3, dtype=torch.float64)
     if root is matrix_sqrt and method != "taylor" and method != "pade":
-        assert torch.equal(root(zero, method), zero)
+        x = zero.clone().requires_grad_()
+        result = root(x, method)
+        assert torch.equal(result, zero)
+        assert torch.equal(torch.autograd.grad(result.sum(), x)[0], zero)  # among matrices of the same rank
     else:
         with pytest.raises(ValueError, match="singular"):
             root(zero, method)
