@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python -m pytest benchmarks/test_linalg.py
 
 The table's times are ours, the ratio to the reference stands in ``extra_info`` (``--benchmark-json=FILE``). A ratio
-below a floor fails; the floors leave room for a busy machine.
+below a floor fails. What was measured, and on what, stands in docs/results/linalg.md.
 """
 
 import time
@@ -66,6 +66,7 @@ def test_the_default_polar_method_of_a_convolution(benchmark, shape: tuple[int, 
 @pytest.mark.parametrize("n", [16, 64, 256])
 @pytest.mark.parametrize("batch", [1, 16])
 def test_inverse_sqrt_forward_and_backward(benchmark, n: int, batch: int) -> None:
+    floor = 2.0 if (n, batch) == (64, 16) else 1.0
     x = gaussian(batch, n, 4 * n)
     a = (x @ x.mT / (4 * n)).requires_grad_()
     direction = gaussian(n, n)
@@ -73,7 +74,8 @@ def test_inverse_sqrt_forward_and_backward(benchmark, n: int, batch: int) -> Non
     def run(function: Callable[[Tensor], Tensor]) -> Tensor:
         return torch.autograd.grad((function(a) * direction).sum(), a)[0]
 
-    ratio = times_faster(lambda: run(matrix_inverse_sqrt), lambda: run(svd_inverse_sqrt), 100 if n < 256 else 8)
+    rounds = {(16, 1): 2000, (16, 16): 1000, (64, 1): 1000, (64, 16): 300, (256, 1): 100, (256, 16): 8}[n, batch]
+    ratio = times_faster(lambda: run(matrix_inverse_sqrt), lambda: run(svd_inverse_sqrt), rounds)
     benchmark.extra_info["times faster than svd"] = round(ratio, 2)
     benchmark.pedantic(run, (matrix_inverse_sqrt,), rounds=5, warmup_rounds=1)
-    assert ratio > 0.5, f"{ratio:.2f} times as fast as automatic differentiation through svd"
+    assert ratio >= floor, f"{ratio:.2f} times as fast as automatic differentiation through svd"

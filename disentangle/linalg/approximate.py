@@ -16,7 +16,7 @@ Matrices = Float[Tensor, "*batch n n"]
 
 APPROXIMATIONS = {"newton_schulz": newton_schulz, "taylor": taylor, "pade": pade}
 
-# What a root may miss, for A of Frobenius norm 1: ‖Y² − A‖ for the root Y, ‖Z A Z − I‖ for the inverse root Z. For
+# What a root may miss, for A of Frobenius norm 1: ‖Y² − A‖₂ for the root Y, ‖Z A Z − I‖₂ for the inverse root Z. For
 # newton_schulz the limits are what rounding leaves up to the κ that the docstrings promise; for the others, whose
 # error is that of the truncated series, a choice: wide enough for a use, and narrow enough that no singular matrix
 # passes (its zero comes out as 0.18 and 0.09, which leaves residuals of 3e-2 and 8e-3).
@@ -25,8 +25,8 @@ LIMITS = {
         False: {torch.float32: 1e-4, torch.float64: 1e-10},
         True: {torch.float32: 1e-2, torch.float64: 1e-6},
     },
-    "taylor": {False: {torch.float32: 1e-2, torch.float64: 1e-2}, True: {torch.float32: 1e-1, torch.float64: 1e-1}},
-    "pade": {False: {torch.float32: 1e-3, torch.float64: 1e-3}, True: {torch.float32: 1e-2, torch.float64: 1e-2}},
+    "taylor": {False: {torch.float32: 1e-2, torch.float64: 1e-2}, True: {torch.float32: 2e-1, torch.float64: 2e-1}},
+    "pade": {False: {torch.float32: 2e-3, torch.float64: 2e-3}, True: {torch.float32: 2e-2, torch.float64: 2e-2}},
 }
 
 
@@ -79,11 +79,13 @@ def checked(root: Matrices, unit: Matrices, method: str, inverse: bool) -> Matri
     limit = LIMITS[method][inverse][root.dtype]
     if inverse:
         residual = root @ unit @ root - torch.eye(root.shape[-1], dtype=root.dtype, device=root.device)
-        what = "‖Z A Z − I‖"
+        what = "‖Z A Z − I‖₂"
     else:
         residual = root @ root - unit
-        what = "‖Y² − A‖ / ‖A‖"
-    size = torch.linalg.matrix_norm(residual).nan_to_num(nan=math.inf)
+        what = "‖Y² − A‖₂ / ‖A‖"
+    # two upper bounds of the spectral norm: the second is the sharp one near multiples of the identity
+    size = torch.minimum(torch.linalg.matrix_norm(residual), torch.linalg.matrix_norm(residual, math.inf))
+    size = size.nan_to_num(nan=math.inf)
     message = (
         f'method="{method}" did not reach its accuracy: {what} is {{0:.1e}}, above {limit:.0e}; '
         'a is negative, singular or its condition number too large: give a ridge, eps > 0, or use method="eigh"'

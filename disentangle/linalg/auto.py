@@ -4,8 +4,8 @@ import math
 
 from torch import Tensor
 
-# (n, method): up to which n which method, as `python benchmarks/linalg_auto.py` finds it: the fastest for forward and
-# backward among those that, at every condition number, err no more than eigh does, or say that they do.
+# (n, method): up to which n which method, as `python benchmarks/linalg_methods.py` finds it: the fastest for forward
+# and backward among those that answer wherever eigh does, with no larger an error.
 ROOTS = {"cpu": ((math.inf, "eigh"),)}
 
 # Not measured yet: eigh, which is exact on every device.

@@ -24,10 +24,13 @@ def a_tensor(what: str, value: object) -> None:
         raise TypeError(f"{what} must be a torch.Tensor, got {kind}: use torch.as_tensor({what})")
 
 
+_AS_IT_IS = nullcontext()
+
+
 def full_precision(a: Tensor) -> AbstractContextManager[object]:
     """Switches autocast off: a matrix product in half precision would cost all the digits."""
     device = a.device.type
-    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else _AS_IT_IS
 
 
 def demand(through: Tensor, measured: Tensor, limit: float, message: str, name: str = "a") -> Tensor:

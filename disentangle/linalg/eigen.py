@@ -73,16 +73,18 @@ def decompose(a: Tensor, eps: float, inverse: bool, dtype: torch.dtype) -> tuple
     columns = roots.unsqueeze(1)
     scaled = vectors / columns if inverse else vectors * columns
     root = torch.bmm(scaled, vectors.mT)
-    return root.reshape(a.shape), Spectrum(vectors, scaled if inverse else vectors, roots, inverse, positive)
+    spectrum = Spectrum(vectors, scaled if inverse else vectors, roots, inverse, positive)
+    return root if a.ndim == 3 else root.reshape(a.shape), spectrum
 
 
 def _roots(values: Tensor, inverse: bool, dtype: torch.dtype) -> tuple[Tensor, bool]:
     """Roots of the ascending eigenvalues, checked, and whether all are known to be above rounding."""
     info = torch.finfo(values.dtype)
     roots = values.sqrt()
-    # The usual case, in few operations, for they cost more than the arithmetic: NaN compares as False.
-    if not torch.compiler.is_compiling() and bool((roots[:, 0] / roots[:, -1]).min() > 2 * math.sqrt(info.eps)):
-        return roots, True
+    if not torch.compiler.is_compiling():  # the usual case in few operations: with small matrices they are the cost
+        least, largest = roots.aminmax(dim=-1)
+        if float((least / largest).min()) > 2 * math.sqrt(info.eps):  # false for NaN
+            return roots, True
     size = torch.linalg.vector_norm(values, math.inf, -1)
     negative = -values[:, 0] / size.clamp_min(info.tiny)
     spectrum = "its least eigenvalue, ridge included, is {1:.1e} times its largest in size"
@@ -147,7 +149,8 @@ def _derivative(direction: Tensor, spectrum: Spectrum) -> Tensor:
     with full_precision(direction):
         outer = spectrum.outer
         inner = _in_basis(direction, spectrum.vectors) / _sums(spectrum)
-        return torch.bmm(torch.bmm(outer, inner), outer.mT).reshape(direction.shape)
+        result = torch.bmm(torch.bmm(outer, inner), outer.mT)
+        return result if direction.ndim == 3 else result.reshape(direction.shape)
 
 
 def _second_derivative(g: Tensor, h: Tensor, spectrum: Spectrum) -> Tensor:

@@ -40,9 +40,10 @@ def polar(
             several times as fast for a wide basis (where a singular value is so small that squaring it would cost
             digits, it goes through a QR factorisation instead); ``"newton_schulz"``, the cubic iteration, and
             ``"polar_express"``, its minimax relative, both by matrix products alone and for matrices of full rank:
-            every singular value has to be at least 1e-7 (float64; else 1e-4) of the Frobenius norm; ``"auto"``:
-            ``"gram"`` where one side is at least twice the other and ``null="drop"``, else ``"svd"``, since matrices
-            near square are rarely conditioned well enough.
+            every singular value has to be at least 1e-7 (float64; else 1e-4) of the Frobenius norm for the first,
+            which is as accurate as an SVD in its dtype, and 1e-3 for the second, which errs by up to 1e-12
+            (float64; else 1e-4); ``"auto"``: ``"gram"`` where one side is at least twice the other and
+            ``null="drop"``, else ``"svd"``, since matrices near square are rarely conditioned well enough.
         null: what becomes of singular values at or below ``rtol`` times the largest, ``"drop"`` or ``"fill"``. The
             iterations know no small singular values: they give the same for both, or an error; a matrix of zeros alone
             they can drop.
