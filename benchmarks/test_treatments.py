@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python -m pytest benchmarks/test_treatments.py
 
 The steps are those of the recipes, with their networks and batches. The gradients are those of a network some steps
-into training, whose spread of singular values decides what a polar factor costs. Least times are compared: those that other
-work on the machine disturbs least.
+into training, whose spread of singular values decides what a polar factor costs. Least times are compared: those that
+other work on the machine disturbs least.
 """
 
 import functools

@@ -6,11 +6,11 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from disentangle.linalg.checks import a_tensor, full_precision, known
 from disentangle.linalg.polar_factors import gram_factors, svd_factors
 from disentangle.linalg.polar_iterations import iterate_polar
+from disentangle.linalg.roots import matrix_inverse_sqrt
 
 Null = Literal["drop", "fill"]
 
@@ -31,7 +31,7 @@ def polar(
     gradient does.
 
     The gradient is the exact one; it divides by sums of singular values. It keeps the rank: no gradient flows from
-    directions that were dropped or filled. It can be taken once.
+    directions that were dropped or filled. Of matrices of full rank it may be differentiated once more.
 
     Args:
         g: matrices of any shape and batch shape. ``"svd"`` and ``"gram"`` compute in float64 and cast back, the
@@ -101,14 +101,16 @@ def _check(g: Tensor, method: str, null: str, rtol: float | None) -> None:
 class _Polar(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, g: Tensor, factor: Tensor, left: Tensor, sigma: Tensor) -> Tensor:
-        ctx.save_for_backward(factor, left, sigma)
+        ctx.save_for_backward(g, factor, left, sigma)
         return factor.clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        with full_precision(grads[0]):
-            return _gradient(grads[0], *ctx.saved_tensors), None, None, None
+        g, *factors = ctx.saved_tensors
+        with full_precision(g):
+            if torch.is_grad_enabled():
+                return _differentiable_gradient(grads[0], g), None, None, None
+            return _gradient(grads[0], *factors), None, None, None
 
 
 class _IteratedPolar(torch.autograd.Function):
@@ -119,10 +121,11 @@ class _IteratedPolar(torch.autograd.Function):
         return factor
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         g, factor = (tensor.double() for tensor in ctx.saved_tensors)
         with full_precision(g):
+            if torch.is_grad_enabled():
+                return _differentiable_gradient(grads[0].double(), g).to(grads[0].dtype), None, None
             symmetric = g @ factor.mT  # the other factor, whose eigenvalues are the singular values
             sigma, left = torch.linalg.eigh(symmetric * 0.5 + symmetric.mT * 0.5)
             return _gradient(grads[0].double(), factor, left, sigma).to(grads[0].dtype), None, None
@@ -147,3 +150,12 @@ def _gradient(gradient: Tensor, factor: Tensor, left: Tensor, sigma: Tensor) -> 
         + (left * inverse) @ (rows - inner @ right)
         + ((columns - left @ inner) * inverse) @ right
     )
+
+
+def _differentiable_gradient(gradient: Tensor, g: Tensor) -> Tensor:
+    r"""The derivative by way of :math:`(G G^\top)^{-1/2} G`, so that it can be differentiated itself."""
+    try:
+        factor = matrix_inverse_sqrt(g @ g.mT) @ g
+    except ValueError as error:
+        raise ValueError(f"the polar factor has a second derivative at full rank only: of g gᵀ, {error}") from error
+    return torch.autograd.grad(factor, g, gradient, create_graph=True)[0]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from matrices import assert_close, gaussian, orthogonal
-from torch.autograd import gradcheck
+from torch.autograd import gradcheck, gradgradcheck
 
 from disentangle.linalg import polar
 
@@ -131,11 +131,23 @@ def test_gradient_of_the_polar_factor_along_a_rank(method: str) -> None:
     assert gradcheck(lambda x, y: polar(x @ y, method, rtol=1e-6), (a, b), rtol=1e-5)
 
 
-def test_the_polar_factor_has_one_derivative_and_says_so() -> None:
-    g = gaussian(3, 7).requires_grad_()
-    (first,) = torch.autograd.grad(polar(g).square().sum() + polar(g)[0, 0], g, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        first.sum().backward()
+@pytest.mark.parametrize("shape", [(3, 3), (3, 7), (7, 3), (2, 2, 5), (1, 4)])
+@pytest.mark.parametrize("method", METHODS)
+def test_second_derivative_of_the_polar_factor(method: str, shape: tuple[int, ...]) -> None:
+    assert gradgradcheck(lambda g: polar(g, method), (gaussian(*shape, seed=6).requires_grad_(),), rtol=1e-5)
+
+
+def test_a_gradient_that_is_to_be_differentiated_is_the_same_gradient() -> None:
+    g = gaussian(4, 6).requires_grad_()
+    along = gaussian(4, 6, seed=1)
+    once, twice = (torch.autograd.grad((polar(g) * along).sum(), g, create_graph=again)[0] for again in (False, True))
+    assert_close(once, twice.detach(), 1e-11)
+
+
+def test_without_full_rank_there_is_no_second_derivative() -> None:
+    g = (gaussian(5, 2) @ gaussian(2, 7, seed=1)).requires_grad_()
+    with pytest.raises(ValueError, match="a second derivative at full rank only"):
+        torch.autograd.grad(polar(g, rtol=1e-6).sum(), g, create_graph=True)
 
 
 @pytest.mark.parametrize(
