@@ -65,16 +65,24 @@ def next_stage(path: Path, evaluate: bool) -> str:
     run = Run.open(path)
     if progress_of(path) < 1:
         return "train"
-    return "evaluate" if evaluate and read_report(run) is None else ""
+    try:
+        scored = read_report(run) is not None
+    except UserError:  # a damaged report is made again
+        scored = False
+    return "evaluate" if evaluate and not scored else ""
 
 
 def progress_of(path: Path) -> float:
-    """How far a run's training is, from 0 to 1, which is only reached by the checkpoint of the last step."""
-    run = Run.open(path)
-    steps = run.config["recipe"]["steps"]
-    if steps in run.checkpoints():
-        return 1.0
-    rows = run.metrics()
+    """How far a run's training is, from 0 to 1, which is only reached by the checkpoint of the last step; 0 where the
+    run is damaged, or was removed meanwhile."""
+    try:
+        run = Run.open(path)
+        steps = run.config["recipe"]["steps"]
+        if steps in run.checkpoints():
+            return 1.0
+        rows = run.metrics()
+    except UserError:
+        return 0.0
     return min(0.999, rows[-1]["step"] / steps) if rows else 0.0
 
 

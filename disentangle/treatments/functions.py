@@ -100,6 +100,8 @@ def gram_error(matrix: Tensor) -> Tensor:
 
 
 def _as_matrix(what: str, tensor: Tensor) -> Tensor:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{what} must be a torch.Tensor, got {type(tensor).__name__}")
     if tensor.ndim < 2:
         raise ValueError(f"{what} must have at least two dimensions, got shape {tuple(tensor.shape)}")
     return tensor.flatten(1)

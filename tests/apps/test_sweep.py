@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -334,6 +335,17 @@ def test_how_far_a_run_is() -> None:
     assert next_stage(path, True) == "train"
     (path / "checkpoints/00000006/trainer.json").write_text("{}")
     assert (progress_of(path), next_stage(path, True), next_stage(path, False)) == (1.0, "evaluate", "")
+    (path / "report.json").write_text("{cut")  # damaged: made again
+    assert next_stage(path, True) == "evaluate"
+
+
+def test_a_run_that_is_removed_meanwhile_does_not_end_the_sweep() -> None:
+    plan_folders()
+    paths = sorted(Path("out").glob("*-s*"))
+    shutil.rmtree(paths[0])
+    failures = Pool(1, False, lambda stage, path: [sys.executable, "-c", ""], {}).work(paths)
+    assert "no run folder" in failures[paths[0]]
+    assert set(failures) == set(paths), "the others left nothing behind"
 
 
 PARENT = """

@@ -49,6 +49,11 @@ def test_nog_of_zero_is_zero() -> None:
     assert torch.equal(nearest_orthogonal_gradient(torch.zeros(3, 8)), torch.zeros(3, 8))
 
 
+def test_nog_refuses_what_is_no_tensor() -> None:
+    with pytest.raises(TypeError, match=r"gradient must be a torch\.Tensor, got ndarray"):
+        nearest_orthogonal_gradient(torch.ones(3, 3).numpy())
+
+
 def test_nog_refuses_a_vector() -> None:
     with pytest.raises(ValueError, match="at least two dimensions"):
         nearest_orthogonal_gradient(torch.ones(3))
