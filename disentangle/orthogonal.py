@@ -6,7 +6,6 @@ skew-symmetric matrix. All compute in float32 at least, also under autocast.
 """
 
 import math
-from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from disentangle.errors import UserError
 from disentangle.linalg import polar
+from disentangle.linalg.checks import full_precision, working_dtype
 
 POWER_STEPS = 50
 """Steps of the power iteration before training, as published; then one with each forward pass in training."""
@@ -35,7 +35,7 @@ class PolarParametrization(nn.Module):
         Raises:
             ValueError: the free weight is not finite, or a vector.
         """
-        return polar(_matrix(free)).reshape(free.shape)
+        return polar(as_matrix("weight", free)).reshape(free.shape)
 
     @torch.no_grad()
     def right_inverse(self, weight: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class PolarParametrization(nn.Module):
             ValueError: ``weight`` has not full rank, so that none is the nearest and no gradient would ever mend it.
         """
         nearest = self.forward(weight)
-        rank, full = round(float(nearest.double().square().sum())), min(_matrix(weight).shape)
+        rank, full = round(float(nearest.double().square().sum())), min(as_matrix("weight", weight).shape)
         if rank < full:
             raise ValueError(f"a weight of rank {rank}, not {full}, has no nearest orthogonal one")
         return nearest
@@ -70,13 +70,13 @@ class SpectralNorm(nn.Module):
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         with torch.no_grad():
-            left = torch.linalg.svd(_matrix(weight).double(), full_matrices=False).U[:, 0]
-        self.register_buffer("vector", left.to(_working_dtype(weight)))
+            left = torch.linalg.svd(as_matrix("weight", weight).double(), full_matrices=False).U[:, 0]
+        self.register_buffer("vector", left.to(working_dtype(weight)))
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight over its spectral norm."""
-        with _full_precision(weight):
-            matrix = _matrix(weight).to(_working_dtype(weight)).mT
+        with full_precision(weight):
+            matrix = as_matrix("weight", weight).to(working_dtype(weight)).mT
             if self.training:
                 _power_step(matrix, self.vector)
             return (weight / _norm_along(matrix, self.vector)).to(weight.dtype)
@@ -192,7 +192,7 @@ class SkewOrthogonalConv2d(nn.Module):
         Returns:
             ``(c, c, K, K)``.
         """
-        with _full_precision(self.weight):
+        with full_precision(self.weight):
             filters = self._filter(update=False)
             reach = self._terms() * (self.kernel_size // 2)
             impulses = torch.eye(len(filters), dtype=filters.dtype, device=filters.device)[:, :, None, None]
@@ -202,7 +202,7 @@ class SkewOrthogonalConv2d(nn.Module):
 
     def bounds(self) -> Tensor:
         """The two bounds of the norm of the convolution by the raw filter's skew-symmetric part, as they stand."""
-        return self._bounds(skew_part(self.weight.to(_working_dtype(self.weight))))
+        return self._bounds(skew_part(self.weight.to(working_dtype(self.weight))))
 
     def _bounds(self, filters: Tensor) -> Tensor:
         vectors = (self.power_square, self.power_flat)
@@ -211,8 +211,8 @@ class SkewOrthogonalConv2d(nn.Module):
 
     def _filter(self, update: bool) -> Tensor:
         """The skew-symmetric filter, scaled."""
-        with _full_precision(self.weight):
-            filters = skew_part(self.weight.to(_working_dtype(self.weight)))
+        with full_precision(self.weight):
+            filters = skew_part(self.weight.to(working_dtype(self.weight)))
             if update:
                 for matrix, vector in zip(_reshapings(filters), (self.power_square, self.power_flat), strict=True):
                     _power_step(matrix, vector)
@@ -282,18 +282,18 @@ def _norm_along(matrix: Tensor, vector: Tensor) -> Tensor:
     return norm
 
 
-def _matrix(weight: Tensor) -> Tensor:
+def as_matrix(what: str, weight: Tensor) -> Tensor:
+    """A weight as a matrix, its first dimension against all others.
+
+    Raises:
+        TypeError: it is no tensor.
+        ValueError: it has fewer than two dimensions.
+    """
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"{what} must be a torch.Tensor, got {type(weight).__name__}")
     if weight.ndim < 2:
-        raise ValueError(f"a weight must have at least two dimensions, got shape {tuple(weight.shape)}")
+        raise ValueError(f"{what} must have at least two dimensions, got shape {tuple(weight.shape)}")
     return weight.flatten(1)
-
-
-def _working_dtype(tensor: Tensor) -> torch.dtype:
-    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
-
-
-def _full_precision(tensor: Tensor) -> AbstractContextManager[object]:
-    return torch.autocast(tensor.device.type, enabled=False)
 
 
 def _is_channels_last(images: Tensor) -> bool:

@@ -19,6 +19,7 @@ from torch import Tensor, distributed
 
 from disentangle.errors import UserError
 from disentangle.linalg import matrix_inverse_sqrt
+from disentangle.linalg.checks import working_dtype
 
 CACHED = 2**17
 """Numbers that a CPU works on at a time, such that what it made of them is still in its cache."""
@@ -50,7 +51,7 @@ def running_whiten(x: Tensor, mean: Tensor, whitening: Tensor, weight: Tensor | 
     """Whiten features ``(n, c, h, w)`` by a given mean ``(c,)`` and whitening matrices ``(groups, c', c')``."""
     with torch.autocast(x.device.type, enabled=False):
         factor, offset = _affine_map(mean.double(), blocks_to_map(whitening.double()), weight, bias)
-        dtype = _working_dtype(x)
+        dtype = working_dtype(x)
         out = torch.addmm(offset.to(dtype), _rows(x).to(dtype), factor.to(dtype))
         return _features(out.to(x.dtype), x)
 
@@ -171,10 +172,6 @@ def _check_count(count: float, width: int, eps: float) -> None:
         )
 
 
-def _working_dtype(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
-
-
 def _rows(x: Tensor) -> Tensor:
     """Features ``(n, c, h, w)`` as samples ``(n·h·w, c)``: a view where they lie channels-last in memory."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
@@ -200,7 +197,7 @@ def _moments(rows: Tensor) -> tuple[float, Tensor, Tensor]:
     if not count:
         return 0.0, total, scatter
     # About any point near the mean; one pass, and no digits lost where the mean is large.
-    exact = torch.float64 if rows.device.type != "cpu" else _working_dtype(rows)  # others may round products to 10 bits
+    exact = torch.float64 if rows.device.type != "cpu" else working_dtype(rows)  # others may round products to 10 bits
     near = rows[: CACHED // width + 1].to(exact).mean(0)
     for (piece,) in _pieces(rows):
         shifted = piece - near
@@ -232,7 +229,7 @@ def _sum_of_all(cross: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
 
 def _cross_moments(rows: Tensor, grads: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """:math:`\\sum_i (x_i - \\mu) g_i^\\top` ``(c, c)`` and :math:`\\sum_i g_i` ``(c,)``, in float64."""
-    dtype, width = _working_dtype(rows), rows.shape[1]
+    dtype, width = working_dtype(rows), rows.shape[1]
     cross = torch.zeros(width, width, dtype=torch.float64, device=rows.device)
     total = torch.zeros(width, dtype=torch.float64, device=rows.device)
     centre = mean.to(dtype)
@@ -252,7 +249,7 @@ def _mapped(
     other_factor: Tensor | None = None,
 ) -> Tensor:
     """``rows @ factor + offset``, plus ``others @ other_factor``, as features of the form of ``like``."""
-    dtype = _working_dtype(rows)
+    dtype = working_dtype(rows)
     factor, offset = factor.to(dtype), offset.to(dtype)
     # The result must be no view: the operation after this one may work in place.
     features = torch.empty_like(like)

@@ -33,6 +33,11 @@ def full_precision(a: Tensor) -> AbstractContextManager[object]:
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else _AS_IT_IS
 
 
+def working_dtype(a: Tensor) -> torch.dtype:
+    """What to compute in for a tensor of any floating-point dtype: float64 for float64, else float32."""
+    return torch.float64 if a.dtype == torch.float64 else torch.float32
+
+
 def demand(through: Tensor, measured: Tensor, limit: float, message: str, name: str = "a") -> Tensor:
     """``through``, once every entry of ``measured`` is known to be at most ``limit``.
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from disentangle.linalg import Null, polar
+from disentangle.orthogonal import as_matrix
 
 
 def nearest_orthogonal_gradient(gradient: Tensor, null: Null = "drop", *, rtol: float | None = None) -> Tensor:
@@ -22,7 +23,7 @@ def nearest_orthogonal_gradient(gradient: Tensor, null: Null = "drop", *, rtol: 
     Raises:
         ValueError: fewer than two dimensions, not finite, or an unknown ``null``.
     """
-    return polar(_as_matrix("gradient", gradient), null=null, rtol=rtol).reshape(gradient.shape)
+    return polar(as_matrix("gradient", gradient), null=null, rtol=rtol).reshape(gradient.shape)
 
 
 def optimal_learning_rate(weight: Tensor, gradient: Tensor) -> Tensor:
@@ -85,7 +86,7 @@ def orthogonal_loss(weight: Tensor) -> Tensor:
 
 def unchecked_orthogonal_loss(weight: Tensor) -> Tensor:
     """As :func:`orthogonal_loss`, not finite where it cannot be: without waiting for the device."""
-    matrix = _as_matrix("weight", weight)
+    matrix = as_matrix("weight", weight)
     if matrix.numel() == 0:
         raise ValueError(f"weight has no entries: shape {tuple(weight.shape)}")
     return gram_error(matrix).square().mean()
@@ -97,11 +98,3 @@ def gram_error(matrix: Tensor) -> Tensor:
         matrix = matrix if matrix.dtype == torch.float64 else matrix.float()
         matrix = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
         return matrix @ matrix.mT - torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
-
-
-def _as_matrix(what: str, tensor: Tensor) -> Tensor:
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"{what} must be a torch.Tensor, got {type(tensor).__name__}")
-    if tensor.ndim < 2:
-        raise ValueError(f"{what} must have at least two dimensions, got shape {tuple(tensor.shape)}")
-    return tensor.flatten(1)
