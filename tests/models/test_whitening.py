@@ -338,7 +338,7 @@ def test_it_forgets() -> None:
         ({"eps": -1.0}, "eps, the ridge, must be finite and at least 0, got -1"),
         ({"eps": float("nan")}, "got nan"),
         ({"momentum": 1.5}, "momentum must lie in"),
-        ({"method": "eig"}, "unknown method 'eig': did you mean eigh\? possible: auto, eigh, "),
+        ({"method": "eig"}, r"unknown method 'eig': did you mean eigh\? possible: auto, eigh, "),
     ],
 )
 def test_impossible_layers_are_refused(arguments: dict[str, float | str], words: str) -> None:
