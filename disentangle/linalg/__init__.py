@@ -9,7 +9,7 @@ What each method costs and how exact it is stands, measured, in ``docs/results/l
 Song, Sebe, Wang, "Orthogonal SVD Covariance Conditioning and Latent Disentanglement", TPAMI 2022, arXiv 2212.05599.
 """
 
-from disentangle.linalg.polar import Null, polar
+from disentangle.linalg.polar import Null, polar, polar_each
 from disentangle.linalg.roots import SQRT_METHODS, matrix_inverse_sqrt, matrix_sqrt
 
-__all__ = ["SQRT_METHODS", "Null", "matrix_inverse_sqrt", "matrix_sqrt", "polar"]
+__all__ = ["SQRT_METHODS", "Null", "matrix_inverse_sqrt", "matrix_sqrt", "polar", "polar_each"]

@@ -1,6 +1,7 @@
 """The polar factor of a matrix: the nearest one with orthonormal rows or columns."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -8,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from disentangle.linalg.checks import a_tensor, full_precision, known
-from disentangle.linalg.polar_factors import gram_factors, svd_factors
+from disentangle.linalg.polar_factors import gram_factors, gram_maps, svd_factors
 from disentangle.linalg.polar_iterations import iterate_polar
 from disentangle.linalg.roots import matrix_inverse_sqrt
 
@@ -80,6 +81,39 @@ def polar(
         if differentiable:
             factor = _Polar.apply(g.double(), factor, left, sigma)
     return factor.to(g.dtype)
+
+
+@torch.no_grad()
+def polar_each(gs: Sequence[Tensor], null: Null = "drop", *, rtol: float | None = None) -> list[Tensor]:
+    """What :func:`polar` gives for each of several matrices, without gradient.
+
+    Small matrices cost the calls more than the numbers, so those for which ``"auto"`` is ``"gram"`` and whose smaller
+    side is the same go through one eigendecomposition together.
+
+    Args:
+        gs: matrices, each of its own shape.
+        null: see :func:`polar`.
+        rtol: see :func:`polar`.
+
+    Raises:
+        TypeError, ValueError: as :func:`polar`.
+    """
+    together: dict[tuple[int, torch.dtype, torch.device], list[int]] = {}
+    for i, g in enumerate(gs):
+        _check(g, "auto", null, rtol)
+        small, large = sorted(g.shape[-2:])
+        if null == "drop" and g.ndim == 2 and 0 < 2 * small <= large and g.dtype != torch.float64:
+            together.setdefault((small, g.dtype, g.device), []).append(i)
+    found: dict[int, Tensor] = {}
+    for (small, dtype, _), group in together.items():
+        wide = [(gs[i] if len(gs[i]) == small else gs[i].mT).double() for i in group]
+        limit = 4 * math.sqrt(small) * torch.finfo(dtype).eps if rtol is None else rtol
+        with full_precision(wide[0]):
+            maps = gram_maps(torch.stack([g @ g.mT for g in wide]), limit, dtype)
+            for i, g, to_orthogonal in zip(group, wide, maps if maps is not None else ()):
+                factor = (to_orthogonal @ g).to(dtype)
+                found[i] = factor if len(gs[i]) == small else factor.mT
+    return [found[i] if i in found else polar(g, null=null, rtol=rtol) for i, g in enumerate(gs)]
 
 
 def _check(g: Tensor, method: str, null: str, rtol: float | None) -> None:

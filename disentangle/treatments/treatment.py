@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from disentangle.errors import UserError
+from disentangle.linalg import polar_each
 from disentangle.treatments.config import TreatmentConfig
 from disentangle.treatments.functions import (
     gram_error,
-    nearest_orthogonal_gradient,
     optimal_learning_rate,
     unchecked_orthogonal_loss,
 )
@@ -42,7 +42,7 @@ class Treatment:
             raise UserError(f"treatment {'+'.join(config.names)} is bound to no parameter: use bind")
         self.config = config
         self.weights = dict(weights) if config.names else {}
-        self._ranks: dict[str, Tensor] = {}
+        self._nearest: dict[str, Tensor] = {}
         self._rates: dict[str, float] = {}
         self._used: dict[str, bool] = {}
 
@@ -117,7 +117,9 @@ class Treatment:
         with torch.no_grad():
             errors = {name: gram_error(weight.effective().flatten(1)) for name, weight in self.weights.items()}
             found = {f"orthogonality/{name}": float(e.norm()) / math.sqrt(len(e)) for name, e in errors.items()}
-        found |= {f"gradient_rank/{name}": float(round(float(rank))) for name, rank in self._ranks.items()}
+            # The squared length of a partial isometry is the number of its directions.
+            lengths = {name: torch.linalg.vector_norm(p, dtype=torch.float64) for name, p in self._nearest.items()}
+        found |= {f"gradient_rank/{name}": float(round(float(length) ** 2)) for name, length in lengths.items()}
         found |= {f"rate/{name}": rate for name, rate in self._rates.items()}
         if self._used:
             found["olr_used"] = sum(self._used.values()) / len(self._used)
@@ -128,8 +130,8 @@ class Treatment:
         base = {name: group["lr"] for name, group in groups.items()}
         gradients: dict[str, Tensor] = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
         if "nog" in self.config.names:
-            for name, gradient in gradients.items():
-                gradient.copy_(self._nearest_orthogonal(name, gradient))
+            for name, nearest in self._nearest_orthogonal(gradients).items():
+                gradients[name].copy_(nearest)
         if groups:
             rates = self._rates_taken(gradients, {name: float(rate) for name, rate in base.items()})
             for name in groups:
@@ -156,22 +158,25 @@ class Treatment:
             for name, parameter in self.parameters.items():
                 parameter.copy_(before[name])
         if "nog" in self.config.names:
-            directions = {name: self._nearest_orthogonal(name, update) for name, update in directions.items()}
+            directions = self._nearest_orthogonal(directions)
         rates = self._rates_taken(directions, base) if "olr" in self.config.names else base
         for name, update in directions.items():
             decay = float(groups[name].get("weight_decay", 0.0))
             self.parameters[name].mul_(1 - rates[name] * decay).add_(update, alpha=-rates[name])
 
-    def _nearest_orthogonal(self, name: str, direction: Tensor) -> Tensor:
-        """What NOG makes of a direction: of its nearest orthogonal one the part that changes the network."""
+    def _nearest_orthogonal(self, directions: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What NOG makes of each direction: of its nearest orthogonal one the part that changes the network."""
+        matrices = [direction.flatten(1) for direction in directions.values()]
         try:
-            nearest = nearest_orthogonal_gradient(direction, self.config.null, rtol=self.config.rtol)
+            factors = polar_each(matrices, self.config.null, rtol=self.config.rtol)
         except ValueError as error:
-            raise UserError(f"the {self.config.target} of {name!r} cannot be made orthogonal: {error}") from error
-        # The squared length of a partial isometry is the number of its directions.
-        working = torch.promote_types(nearest.dtype, torch.float32)
-        self._ranks[name] = torch.linalg.vector_norm(nearest, dtype=working).square()
-        return self.weights[name].active(nearest)
+            broken = [name for name, direction in directions.items() if not bool(direction.isfinite().all())]
+            names = ", ".join(map(repr, broken or directions))
+            raise UserError(f"the {self.config.target} of {names} cannot be made orthogonal: {error}") from error
+        self._nearest = dict(zip(directions, factors))
+        return {
+            name: self.weights[name].active(factor.view_as(directions[name])) for name, factor in self._nearest.items()
+        }
 
     def _rates_taken(self, directions: Mapping[str, Tensor], base: Mapping[str, float]) -> dict[str, float]:
         """The rate of each weight in this step: the optimal one of its direction where that is used, else its own."""

@@ -7,7 +7,7 @@ import torch
 from matrices import assert_close, gaussian, orthogonal
 from torch.autograd import gradcheck, gradgradcheck
 
-from disentangle.linalg import polar
+from disentangle.linalg import polar, polar_each
 
 EPS = torch.finfo(torch.float64).eps
 
@@ -168,3 +168,28 @@ def test_without_full_rank_there_is_no_second_derivative() -> None:
 def test_the_polar_factor_refuses_in_words(arguments: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         polar(**arguments)
+
+
+@pytest.mark.parametrize("null", ["drop", "fill"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_several_polar_factors_are_those_of_each(dtype: torch.dtype, null: str) -> None:
+    gs = [gaussian(*shape).to(dtype) for shape in ((4, 9), (4, 30), (9, 4), (3, 8), (5, 6), (2, 4, 9))]
+    gs += [torch.zeros(4, 9, dtype=dtype), (gaussian(4, 1) @ gaussian(1, 12)).to(dtype)]
+    tolerance = {torch.float64: 1e-12, torch.float32: 1e-6, torch.bfloat16: 1e-2}[dtype]
+    for g, factor in zip(gs, polar_each(gs, null), strict=True):
+        assert factor.shape == g.shape
+        assert factor.dtype == dtype
+        assert_close(factor.double(), polar(g, null=null).double(), tolerance)
+    assert polar_each([]) == []
+
+
+def test_one_small_singular_value_among_several_matrices_is_found() -> None:
+    g = (orthogonal(4) * torch.tensor([1, 1, 1, 1e-6]).double()) @ orthogonal(12, seed=1)[:4]
+    gs = [gaussian(4, 20).float(), g.float(), gaussian(4, 12, seed=3).float()]
+    for each, factor in zip(gs, polar_each(gs), strict=True):
+        assert_close(factor.double(), polar(each, "svd").double(), 1e-6)
+
+
+def test_several_matrices_are_refused_as_one_is() -> None:
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        polar_each([gaussian(2, 9).float(), torch.full((2, 9), math.nan)])
