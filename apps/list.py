@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from disentangle.apps.arguments import parse
 
+WIDE = 110
+"""Columns of a terminal from which on the recipes fit a table."""
+
 
 @dataclass(frozen=True)
 class ListArgs:
@@ -18,10 +21,19 @@ def main(argv: Sequence[str]) -> None:
     """Run the command."""
     parse(ListArgs, args=list(argv), prog="disentangle list")
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
 
     from disentangle.training.recipes import RECIPES
 
+    console = Console()
+    if console.width < WIDE:  # a table would leave no room for the words
+        for name, recipe in RECIPES.items():
+            treatment = "+".join(recipe.treatment.names) or "none"
+            size = f"{recipe.data.size}×{recipe.data.size}"
+            console.print(f"[bold]{name}[/]  {recipe.data.name} {size}, {treatment}, {recipe.steps:,} steps")
+            console.print(Padding(recipe.summary, (0, 0, 0, 4)))
+        return
     table = Table(box=None, pad_edge=False)
     for heading in ("recipe", "data", "size", "treatment", "steps", "what it is"):
         right = heading in ("size", "steps")
@@ -30,4 +42,4 @@ def main(argv: Sequence[str]) -> None:
     for name, recipe in RECIPES.items():
         treatment = "+".join(recipe.treatment.names) or "none"
         table.add_row(name, recipe.data.name, str(recipe.data.size), treatment, f"{recipe.steps:,}", recipe.summary)
-    Console().print(table)
+    console.print(table)

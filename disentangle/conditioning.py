@@ -60,9 +60,12 @@ def condition_number(
             epsilons of the matrices' dtype.
 
     Raises:
+        TypeError: no tensor.
         ValueError: not square, real floating-point matrices of at least one row, NaN or infinite entries, asymmetric,
             or a negative eigenvalue beyond rounding; ``eps`` negative or ``rtol`` outside [0, 1).
     """
+    if not isinstance(covariance, Tensor):
+        raise TypeError(f"covariance must be a torch.Tensor, got {type(covariance).__name__}")
     if covariance.ndim < 2 or covariance.shape[-1] != covariance.shape[-2] or covariance.shape[-1] == 0:
         raise ValueError(f"covariance must be square matrices (..., n, n), n ≥ 1, got {tuple(covariance.shape)}")
     if not covariance.is_floating_point():

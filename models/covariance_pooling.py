@@ -99,7 +99,7 @@ class GlobalCovariancePooling(nn.Module):
             except ValueError as error:
                 if not bool(torch.isfinite(covariance).all()):
                     raise UserError("cannot pool features that have NaN or infinite values") from error
-                raise UserError(f"cannot pool features whose covariance is a: {error}") from error
+                raise UserError(f"cannot pool features by their covariance a: {error}") from error
             rows, columns = torch.triu_indices(self.channels, self.channels, device=root.device)
             return root.flatten(1).index_select(1, rows * self.channels + columns).to(reduced.dtype)
 

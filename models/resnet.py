@@ -231,9 +231,9 @@ def _check(depth: str, norm: str, pool: str, stem: str, *numbers: int) -> None:
             raise unknown_name(what, str(name), known)
     if depth == "small" and stem != "small":
         raise UserError("the small ResNet has one stem, 5×5 of stride 1: leave stem out, or take depth 18, 34 or 50")
-    if min(numbers) < 1:
-        named = ", ".join(f"{n}" for n in numbers)
-        raise UserError(f"num_classes, in_channels, pool_channels and width must be at least 1, got {named}")
+    for name, number in zip(("num_classes", "in_channels", "pool_channels", "width"), numbers, strict=True):
+        if number < 1:
+            raise UserError(f"{name} must be at least 1, got {number}")
 
 
 def _stem(in_channels: int, width: int, kernel: int, stride: int, skew_orthogonal: bool) -> nn.Module:

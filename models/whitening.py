@@ -160,7 +160,7 @@ class DecorrelatedBatchNorm2d(nn.Module):
 def _check_arguments(num_features: int, groups: int, eps: float, momentum: float | None, method: str) -> None:
     if num_features < 1:
         raise UserError(f"num_features must be at least 1, got {num_features}")
-    if groups < 1 or num_features % groups:
+    if not isinstance(groups, int) or groups < 1 or num_features % groups:
         possible = ", ".join(str(g) for g in range(1, num_features + 1) if num_features % g == 0)
         raise UserError(f"groups must divide the {num_features} channels, got {groups}: possible: {possible}")
     if not (math.isfinite(eps) and eps >= 0):
@@ -168,4 +168,4 @@ def _check_arguments(num_features: int, groups: int, eps: float, momentum: float
     if momentum is not None and not 0 <= momentum <= 1:
         raise UserError(f"momentum must lie in [0, 1], or be None for the average of all batches, got {momentum}")
     if method not in SQRT_METHODS:
-        raise unknown_name("method", method, SQRT_METHODS)
+        raise unknown_name("method", str(method), SQRT_METHODS)

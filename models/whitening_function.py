@@ -159,7 +159,7 @@ def _inverse_root(covariance: Tensor, eps: float, method: str) -> Tensor:
     except ValueError as error:
         if not bool(torch.isfinite(covariance).all()):
             raise UserError("cannot whiten a batch that has NaN or infinite values") from error
-        raise UserError(f"cannot whiten a batch whose covariance is a: {error}") from error
+        raise UserError(f"cannot whiten a batch by its covariance a: {error}") from error
 
 
 def _check_count(count: float, width: int, eps: float) -> None:

@@ -163,3 +163,8 @@ def test_a_stem_of_27_inputs_has_rank_27(autocast: bool, pictures: int) -> None:
     assert found["log10_kappa_rank/1"] == pytest.approx(over_rank, abs=1e-2)
     assert found["log10_kappa_ridge/1"] == pytest.approx(with_ridge, abs=1e-2)
     assert found["log10_kappa/1"] > 6, "of a singular covariance the rounding, if anything"
+
+
+def test_what_is_no_tensor_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"must be a torch\.Tensor, got list"):
+        condition_number([[1.0]])  # type: ignore[arg-type]

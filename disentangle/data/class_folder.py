@@ -100,7 +100,7 @@ def _check_filled(folder: Path, names: list[str]) -> None:
 
 def _load(size: int | None, channels: int | None, root: Path | None, split: str | None) -> ClassSet:
     if root is None:
-        raise UserError(f"the data set {NAME!r} needs to know which: give its path as root")
+        raise UserError(f"the data set {NAME!r} needs to know which: give its path as root (--data.root in a training)")
     return load_class_folder(root, size, channels, split)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from disentangle.linalg.approximate import APPROXIMATIONS, checked, normalised, root_scale
 from disentangle.linalg.checks import demand, full_precision
@@ -130,8 +129,12 @@ class _ThroughEigh(torch.autograd.Function):
         return root
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+        # Not once_differentiable, which says nothing where the incoming gradient is a constant.
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                'the published backward of "eigh" is made once: use backward="exact" to differentiate twice'
+            )
         root, vectors, roots = ctx.saved_tensors
         with full_precision(vectors):
             gradient = grads[0].reshape(vectors.shape)

@@ -106,6 +106,10 @@ class Trainer:
         self.ema = EMA(self.product, recipe.ema_pictures / recipe.batch_size)
         self.phases = self._phases(treatment)
         self.pictures = TrainingPictures(data, recipe.data, recipe.seed, channels_last)
+        if recipe.batch_size > len(self.pictures):
+            raise UserError(
+                f"batch_size is {recipe.batch_size}, but {data.name} has {len(self.pictures)} pictures: give less"
+            )
         self.labels = labels(self.pictures.indices) if labels is not None else None
         self.test = (
             ClassifierTest(run.test_data(), recipe, labels) if labels is not None and recipe.test_every else None
@@ -185,6 +189,11 @@ class Trainer:
                     self._check_weights(step)
                     if main:
                         checkpoint.save(self.run, step, networks, optimizers)
+        except KeyboardInterrupt:
+            if main:
+                kept = (self.run.checkpoints() or [0])[-1]
+                logger.info("stopped; `disentangle train --resume %s` goes on from step %d", self.run.path, kept)
+            raise
         finally:
             progress.close()
             if log is not None:

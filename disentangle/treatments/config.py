@@ -44,7 +44,13 @@ class TreatmentConfig:
     def check(self) -> None:
         """Raise :class:`UserError` where a name is unknown or named twice, two exclude each other, or a number is out
         of range."""
+        if self.parameters and not self.names:
+            raise UserError(f"no treatment is named for {', '.join(self.parameters)}: name one, as in nog")
         for name in self.names:
+            if name == "none" or "+" in name:
+                raise UserError(
+                    f"treatments are given one by one, as in `ol nog`, or not at all for none, got {name!r}"
+                )
             if name not in TREATMENTS:
                 raise unknown_name("treatment", name, TREATMENTS)
             if self.names.count(name) > 1:

@@ -367,7 +367,7 @@ def test_a_batch_without_a_whitening_is_refused(x: Tensor, words: str) -> None:
 
 
 def test_more_spread_eigenvalues_than_the_method_can_do_are_refused() -> None:
-    with pytest.raises(UserError, match="cannot whiten a batch whose covariance is a: "):
+    with pytest.raises(UserError, match="cannot whiten a batch by its covariance a: "):
         DecorrelatedBatchNorm2d(6, eps=1e-6, method="taylor").double()(features(2, 6, 5, 5))
 
 

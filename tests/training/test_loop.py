@@ -221,6 +221,10 @@ def test_a_stem_is_skew_orthogonal_where_it_is_named_and_loads_as_such(tmp_path:
     ("change", "words"),
     [
         ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"batch_size": 101}, "batch_size is 101, but digits has 100 pictures"),
+        ({"treatment": TreatmentConfig((), parameters=("a",))}, "no treatment is named for a"),
+        ({"treatment": TreatmentConfig(("none",))}, "or not at all for none, got 'none'"),
+        ({"treatment": TreatmentConfig(("ol+nog",))}, "one by one, as in `ol nog`"),
         ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
         ({"data": DataConfig("digits", size=48)}, "power of two"),
         ({"data": DataConfig("digits", size=32, pictures=5_000)}, "1797"),
