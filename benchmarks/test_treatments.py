@@ -56,7 +56,7 @@ def test_nog_costs_at_most_a_hundredth_of_a_step(
 
     treatment.step = keep_gradients
     steps = [seconds(functools.partial(trainer.step, step)) for step in range(1, STEPS + 1)]
-    idle = torch.optim.SGD(weights, lr=0.0)  # all that is left of its step is the treatment
+    idle = torch.optim.SGD(weights, lr=0.0)
 
     def restore() -> None:
         for weight, gradient in zip(weights, gradients, strict=True):
@@ -64,10 +64,12 @@ def test_nog_costs_at_most_a_hundredth_of_a_step(
 
     costs: list[float] = []
     benchmark.pedantic(lambda: costs.append(seconds(lambda: treated(idle))), setup=restore, rounds=20)
-    share = benchmark.extra_info["share of a step"] = min(costs) / min(steps)
+    # An optimiser's step is taken without the treatment, too.
+    cost = min(costs) - min(seconds(idle.step) for _ in range(20))
+    share = benchmark.extra_info["share of a step"] = cost / min(steps)
     with capsys.disabled():
         sys.stdout.write(
-            f"\n{name}: NOG {1e3 * min(costs):.2f} ms, a step {1e3 * min(steps):.0f} ms, {share:.2%}, "
+            f"\n{name}: NOG {1e3 * cost:.2f} ms, a step {1e3 * min(steps):.0f} ms, {share:.2%}, "
             f"{torch.get_num_threads()} thread(s)\n"
         )
     assert share < SHARE
