@@ -117,7 +117,9 @@ def curve_panel(
     ends = [down(line.points[-1][1]) for line in series]
     for line, end, place in zip(series, ends, spread(ends, GAP, top, bottom), strict=True):
         start = across(line.points[-1][0])
-        shapes.append(Path([(start + 4, end), (edge + 10, place)], line.ink, 1))
+        shapes.append(Dot(start, end, 2, line.ink))
+        # Dotted, so that the way to a name is not taken for values of a run that was shorter than others.
+        shapes.append(Path([(start + 4, end), (edge + 10, place)], line.ink, 1, (1.5, 3)))
         shapes.append(Dot(edge + 10, place, 3, line.ink))
         shapes.append(Text(edge + 18, place + 4, line.name, "ink", 11.5))
     return shapes
