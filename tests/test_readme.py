@@ -77,9 +77,11 @@ def check_command(words: list[str], folder: Path, root: Path, shorter: dict[str,
             call(["make", "-n", *rest], root, root)
         case ["pip", "install", *what]:
             check_pip(what, root)
-        case ["pytest", *paths] | ["python", "-m", "pytest", *paths]:
-            assert all((root / path).exists() for path in paths if not path.startswith("-")), words
-        case ["python", script] if script.endswith(".py"):
+        case ["pytest", *rest] | ["python", "-m", "pytest", *rest]:
+            paths = [word for word in rest if word.endswith(".py") or "/" in word]
+            assert paths, words
+            assert all((root / path.partition("::")[0]).exists() for path in paths), words
+        case ["python", script, *_] if script.endswith(".py"):
             assert (root / script).exists(), words
         case ["pre-commit", "install"]:
             pass
