@@ -1,7 +1,8 @@
-"""Generators, discriminators, autoencoders and classifiers, each a diffusers ``ModelMixin`` with its own saved
+"""Generators, discriminators, autoencoders, diffusion models and classifiers, each a diffusers ``ModelMixin`` with its own saved
 configuration, and the SVD meta-layers of the classifiers."""
 
 from disentangle.models.covariance_pooling import GlobalCovariancePooling
+from disentangle.models.diffusion import HSpaceDiffusion
 from disentangle.models.discriminator import Discriminator
 from disentangle.models.eigengan import EigenGAN
 from disentangle.models.resnet import ResNet, resnet18, resnet34, resnet50, resnet_small
@@ -15,6 +16,7 @@ __all__ = [
     "Discriminator",
     "EigenGAN",
     "GlobalCovariancePooling",
+    "HSpaceDiffusion",
     "ResNet",
     "SkewOrthogonalConv2d",
     "resnet18",

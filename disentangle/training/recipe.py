@@ -8,15 +8,15 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from disentangle.data import SETS, ImageSet, load
 from disentangle.errors import UserError, check_seed
-from disentangle.training.architectures import EigenGANConfig, ResNetConfig, VAEConfig
-from disentangle.training.objectives import BetaVAELoss, ClassifierLoss, GANLoss
+from disentangle.training.architectures import DiffusionConfig, EigenGANConfig, ResNetConfig, VAEConfig
+from disentangle.training.objectives import BetaVAELoss, ClassifierLoss, DiffusionLoss, GANLoss
 from disentangle.training.objectives.base import STRICT
 from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.treatments import TreatmentConfig
 
 # A new model or loss is a configuration in `architectures` or `objectives`, and its place here.
-ModelConfig = EigenGANConfig | VAEConfig | ResNetConfig
-LossConfig = GANLoss | BetaVAELoss | ClassifierLoss
+ModelConfig = EigenGANConfig | VAEConfig | DiffusionConfig | ResNetConfig
+LossConfig = GANLoss | BetaVAELoss | DiffusionLoss | ClassifierLoss
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@ losses by name; a loss is its settings, as a recipe holds them."""
 
 from disentangle.training.objectives.base import Batch, Loss, Update
 from disentangle.training.objectives.classifier import ClassifierLoss
+from disentangle.training.objectives.diffusion import DiffusionLoss
 from disentangle.training.objectives.gan import GANLoss
 from disentangle.training.objectives.vae import BetaVAELoss
 
-__all__ = ["Batch", "BetaVAELoss", "ClassifierLoss", "GANLoss", "Loss", "Update"]
+__all__ = ["Batch", "BetaVAELoss", "ClassifierLoss", "DiffusionLoss", "GANLoss", "Loss", "Update"]
