@@ -21,15 +21,18 @@ from disentangle.models import (
 from disentangle.training.recipe import Recipe
 
 NETWORKS = {
-    "AnnealedVAE": AnnealedVAE,
-    "BetaTCVAE": BetaTCVAE,
-    "BetaVAE": BetaVAE,
-    "DIPVAE": DIPVAE,
-    "Discriminator": Discriminator,
-    "EigenGAN": EigenGAN,
-    "FactorVAE": FactorVAE,
-    "LatentDiscriminator": LatentDiscriminator,
-    "ResNet": ResNet,
+    network.__name__: network
+    for network in (
+        AnnealedVAE,
+        BetaTCVAE,
+        BetaVAE,
+        DIPVAE,
+        Discriminator,
+        EigenGAN,
+        FactorVAE,
+        LatentDiscriminator,
+        ResNet,
+    )
 }
 """Classes that a checkpoint may hold, by the name that diffusers writes into their ``config.json``."""
 
