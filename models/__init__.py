@@ -4,17 +4,24 @@ configuration, and the SVD meta-layers of the classifiers."""
 from disentangle.models.covariance_pooling import GlobalCovariancePooling
 from disentangle.models.discriminator import Discriminator
 from disentangle.models.eigengan import EigenGAN
+from disentangle.models.latent_discriminator import LatentDiscriminator
 from disentangle.models.resnet import ResNet, resnet18, resnet34, resnet50, resnet_small
-from disentangle.models.vae import BetaVAE
+from disentangle.models.vae import DIPVAE, AnnealedVAE, BetaTCVAE, BetaVAE, FactorVAE, GaussianVAE
 from disentangle.models.whitening import DecorrelatedBatchNorm2d
 from disentangle.orthogonal import SkewOrthogonalConv2d
 
 __all__ = [
+    "DIPVAE",
+    "AnnealedVAE",
+    "BetaTCVAE",
     "BetaVAE",
     "DecorrelatedBatchNorm2d",
     "Discriminator",
     "EigenGAN",
+    "FactorVAE",
+    "GaussianVAE",
     "GlobalCovariancePooling",
+    "LatentDiscriminator",
     "ResNet",
     "SkewOrthogonalConv2d",
     "resnet18",

@@ -6,7 +6,7 @@ from pathlib import Path
 from disentangle.training.architectures import EigenGANConfig, ResNetConfig, VAEConfig
 from disentangle.training.hardware import make_accelerator
 from disentangle.training.loop import Trainer
-from disentangle.training.objectives import BetaVAELoss, ClassifierLoss, GANLoss
+from disentangle.training.objectives import BetaTCVAELoss, BetaVAELoss, ClassifierLoss, FactorVAELoss, GANLoss
 from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.training.recipe import DataConfig, Recipe
 from disentangle.training.run import Run
@@ -30,6 +30,16 @@ RECIPES = {
         TINY,
         model=VAEConfig(rank=2, base_channels=2, max_channels=4, encoder_channels=2, hidden=8),
         loss=BetaVAELoss(beta=1.0),
+    ),
+    "beta-tcvae": replace(
+        TINY,
+        model=VAEConfig(rank=2, base_channels=2, max_channels=4, encoder_channels=2, hidden=8),
+        loss=BetaTCVAELoss(sampling="stratified"),
+    ),
+    "factor-vae": replace(
+        TINY,
+        model=VAEConfig(decoder="conv", latent_size=4, encoder_channels=2, hidden=8),
+        loss=FactorVAELoss(discriminator_hidden=8, discriminator_layers=2),
     ),
     "gan": replace(
         TINY,

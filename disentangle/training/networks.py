@@ -7,10 +7,30 @@ from pathlib import Path
 from torch import nn
 
 from disentangle.errors import UserError
-from disentangle.models import BetaVAE, Discriminator, EigenGAN, ResNet
+from disentangle.models import (
+    DIPVAE,
+    AnnealedVAE,
+    BetaTCVAE,
+    BetaVAE,
+    Discriminator,
+    EigenGAN,
+    FactorVAE,
+    LatentDiscriminator,
+    ResNet,
+)
 from disentangle.training.recipe import Recipe
 
-NETWORKS = {"EigenGAN": EigenGAN, "Discriminator": Discriminator, "BetaVAE": BetaVAE, "ResNet": ResNet}
+NETWORKS = {
+    "AnnealedVAE": AnnealedVAE,
+    "BetaTCVAE": BetaTCVAE,
+    "BetaVAE": BetaVAE,
+    "DIPVAE": DIPVAE,
+    "Discriminator": Discriminator,
+    "EigenGAN": EigenGAN,
+    "FactorVAE": FactorVAE,
+    "LatentDiscriminator": LatentDiscriminator,
+    "ResNet": ResNet,
+}
 """Classes that a checkpoint may hold, by the name that diffusers writes into their ``config.json``."""
 
 

@@ -9,14 +9,22 @@ from pydantic import Field, TypeAdapter, ValidationError
 from disentangle.data import SETS, ImageSet, load
 from disentangle.errors import UserError, check_seed
 from disentangle.training.architectures import EigenGANConfig, ResNetConfig, VAEConfig
-from disentangle.training.objectives import BetaVAELoss, ClassifierLoss, GANLoss
+from disentangle.training.objectives import (
+    AnnealedVAELoss,
+    BetaTCVAELoss,
+    BetaVAELoss,
+    ClassifierLoss,
+    DIPVAELoss,
+    FactorVAELoss,
+    GANLoss,
+)
 from disentangle.training.objectives.base import STRICT
 from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.treatments import TreatmentConfig
 
 # A new model or loss is a configuration in `architectures` or `objectives`, and its place here.
 ModelConfig = EigenGANConfig | VAEConfig | ResNetConfig
-LossConfig = GANLoss | BetaVAELoss | ClassifierLoss
+LossConfig = GANLoss | BetaVAELoss | AnnealedVAELoss | FactorVAELoss | BetaTCVAELoss | DIPVAELoss | ClassifierLoss
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from disentangle.training.objectives.gan import (
     GeneratorObjective,
     r1_penalty,
 )
-from disentangle.training.objectives.vae import BetaVAEObjective, gaussian_kl, reconstruction_loss
+from disentangle.training.objectives.vae import VAEObjective, gaussian_kl, reconstruction_loss
 
 REAL = torch.tensor([2.0, 0.5, -1.0], dtype=torch.float64)
 FAKE = torch.tensor([-3.0, 0.0, 1.0], dtype=torch.float64)
@@ -78,7 +78,8 @@ def batch(step: int = 1) -> Batch:
 @pytest.mark.parametrize(("step", "weight"), [(1, 0.25), (2, 0.5), (4, 1.0), (9, 1.0)])
 def test_beta_rises_over_the_warm_up(step: int, weight: float) -> None:
     model = build_networks(RECIPES["vae"], channels=1)["generator"]
-    terms = BetaVAEObjective(model, BetaVAELoss(beta=3.0, warmup=4))(batch(step))
+    loss = BetaVAELoss(beta=3.0, warmup=4)
+    terms = VAEObjective(model, loss.likelihood, loss.regularise)(batch(step))
     assert float(terms["loss"]) == pytest.approx(float(terms["reconstruction"] + 3 * weight * terms["kl"]), rel=1e-6)
 
 
