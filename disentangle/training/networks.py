@@ -9,7 +9,9 @@ from torch import nn
 from disentangle.errors import UserError
 from disentangle.models import (
     DIPVAE,
+    QLAE,
     AnnealedVAE,
+    AutoencoderKLSubspace,
     BetaTCVAE,
     BetaVAE,
     Discriminator,
@@ -17,11 +19,13 @@ from disentangle.models import (
     FactorVAE,
     LatentDiscriminator,
     ResNet,
+    Tripod,
 )
 from disentangle.training.recipe import Recipe
 
 NETWORKS = {
     "AnnealedVAE": AnnealedVAE,
+    "AutoencoderKLSubspace": AutoencoderKLSubspace,
     "BetaTCVAE": BetaTCVAE,
     "BetaVAE": BetaVAE,
     "DIPVAE": DIPVAE,
@@ -29,7 +33,9 @@ NETWORKS = {
     "EigenGAN": EigenGAN,
     "FactorVAE": FactorVAE,
     "LatentDiscriminator": LatentDiscriminator,
+    "QLAE": QLAE,
     "ResNet": ResNet,
+    "Tripod": Tripod,
 }
 """Classes that a checkpoint may hold, by the name that diffusers writes into their ``config.json``."""
 
