@@ -1,10 +1,12 @@
 """Generators, discriminators, autoencoders and classifiers, each a diffusers ``ModelMixin`` with its own saved
 configuration, and the SVD meta-layers of the classifiers."""
 
+from disentangle.models.autoencoder_kl import AutoencoderKLSubspace
 from disentangle.models.covariance_pooling import GlobalCovariancePooling
 from disentangle.models.discriminator import Discriminator
 from disentangle.models.eigengan import EigenGAN
 from disentangle.models.latent_discriminator import LatentDiscriminator
+from disentangle.models.quantized import QLAE, Tripod
 from disentangle.models.resnet import ResNet, resnet18, resnet34, resnet50, resnet_small
 from disentangle.models.vae import DIPVAE, AnnealedVAE, BetaTCVAE, BetaVAE, FactorVAE, GaussianVAE
 from disentangle.models.whitening import DecorrelatedBatchNorm2d
@@ -12,7 +14,9 @@ from disentangle.orthogonal import SkewOrthogonalConv2d
 
 __all__ = [
     "DIPVAE",
+    "QLAE",
     "AnnealedVAE",
+    "AutoencoderKLSubspace",
     "BetaTCVAE",
     "BetaVAE",
     "DecorrelatedBatchNorm2d",
@@ -24,6 +28,7 @@ __all__ = [
     "LatentDiscriminator",
     "ResNet",
     "SkewOrthogonalConv2d",
+    "Tripod",
     "resnet18",
     "resnet34",
     "resnet50",

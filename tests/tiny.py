@@ -3,10 +3,25 @@
 from dataclasses import replace
 from pathlib import Path
 
-from disentangle.training.architectures import EigenGANConfig, ResNetConfig, VAEConfig
+from disentangle.training.architectures import (
+    AutoencoderKLConfig,
+    EigenGANConfig,
+    QLAEConfig,
+    ResNetConfig,
+    TripodConfig,
+    VAEConfig,
+)
 from disentangle.training.hardware import make_accelerator
 from disentangle.training.loop import Trainer
-from disentangle.training.objectives import BetaTCVAELoss, BetaVAELoss, ClassifierLoss, FactorVAELoss, GANLoss
+from disentangle.training.objectives import (
+    BetaTCVAELoss,
+    BetaVAELoss,
+    ClassifierLoss,
+    FactorVAELoss,
+    GANLoss,
+    QLAELoss,
+    TripodLoss,
+)
 from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.training.recipe import DataConfig, Recipe
 from disentangle.training.run import Run
@@ -40,6 +55,22 @@ RECIPES = {
         TINY,
         model=VAEConfig(decoder="conv", latent_size=4, encoder_channels=2, hidden=8),
         loss=FactorVAELoss(discriminator_hidden=8, discriminator_layers=2),
+    ),
+    "qlae": replace(
+        TINY,
+        model=QLAEConfig(rank=2, base_channels=2, max_channels=4, encoder_channels=2, hidden=8, values=3),
+        loss=QLAELoss(),
+        optimizer=AdamConfig(learning_rate=1e-3, weight_decay=0.1),
+    ),
+    "tripod": replace(
+        TINY,
+        model=TripodConfig(decoder="conv", latent_size=3, encoder_channels=2, hidden=8),
+        loss=TripodLoss(multi_information=0.1, hessian=0.1, hessian_every=2),
+    ),
+    "autoencoder-kl": replace(
+        TINY,
+        model=AutoencoderKLConfig(latent_size=3, block_out_channels=(4, 4, 8), latent_channels=2, norm_groups=2),
+        loss=BetaVAELoss(),
     ),
     "gan": replace(
         TINY,

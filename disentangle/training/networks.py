@@ -9,7 +9,9 @@ from torch import nn
 from disentangle.errors import UserError
 from disentangle.models import (
     DIPVAE,
+    QLAE,
     AnnealedVAE,
+    AutoencoderKLSubspace,
     BetaTCVAE,
     BetaVAE,
     Discriminator,
@@ -17,6 +19,7 @@ from disentangle.models import (
     FactorVAE,
     LatentDiscriminator,
     ResNet,
+    Tripod,
 )
 from disentangle.training.recipe import Recipe
 
@@ -24,6 +27,7 @@ NETWORKS = {
     network.__name__: network
     for network in (
         AnnealedVAE,
+        AutoencoderKLSubspace,
         BetaTCVAE,
         BetaVAE,
         DIPVAE,
@@ -31,7 +35,9 @@ NETWORKS = {
         EigenGAN,
         FactorVAE,
         LatentDiscriminator,
+        QLAE,
         ResNet,
+        Tripod,
     )
 }
 """Classes that a checkpoint may hold, by the name that diffusers writes into their ``config.json``."""

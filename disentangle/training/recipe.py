@@ -8,7 +8,14 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from disentangle.data import SETS, ImageSet, load
 from disentangle.errors import UserError, check_seed
-from disentangle.training.architectures import EigenGANConfig, ResNetConfig, VAEConfig
+from disentangle.training.architectures import (
+    AutoencoderKLConfig,
+    EigenGANConfig,
+    QLAEConfig,
+    ResNetConfig,
+    TripodConfig,
+    VAEConfig,
+)
 from disentangle.training.objectives import (
     AnnealedVAELoss,
     BetaTCVAELoss,
@@ -17,14 +24,17 @@ from disentangle.training.objectives import (
     DIPVAELoss,
     FactorVAELoss,
     GANLoss,
+    QLAELoss,
+    TripodLoss,
 )
 from disentangle.training.objectives.base import STRICT
 from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.treatments import TreatmentConfig
 
 # A new model or loss is a configuration in `architectures` or `objectives`, and its place here.
-ModelConfig = EigenGANConfig | VAEConfig | ResNetConfig
-LossConfig = GANLoss | BetaVAELoss | AnnealedVAELoss | FactorVAELoss | BetaTCVAELoss | DIPVAELoss | ClassifierLoss
+ModelConfig = EigenGANConfig | VAEConfig | QLAEConfig | TripodConfig | AutoencoderKLConfig | ResNetConfig
+GaussianLoss = BetaVAELoss | AnnealedVAELoss | FactorVAELoss | BetaTCVAELoss | DIPVAELoss
+LossConfig = GANLoss | GaussianLoss | QLAELoss | TripodLoss | ClassifierLoss
 
 
 @dataclass(frozen=True)

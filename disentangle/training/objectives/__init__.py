@@ -6,6 +6,7 @@ from disentangle.training.objectives.classifier import ClassifierLoss
 from disentangle.training.objectives.dip import DIPVAELoss
 from disentangle.training.objectives.factor import FactorVAELoss
 from disentangle.training.objectives.gan import GANLoss
+from disentangle.training.objectives.quantized import QLAELoss, TripodLoss
 from disentangle.training.objectives.total_correlation import BetaTCVAELoss
 from disentangle.training.objectives.vae import AnnealedVAELoss, BetaVAELoss
 
@@ -19,5 +20,7 @@ __all__ = [
     "FactorVAELoss",
     "GANLoss",
     "Loss",
+    "QLAELoss",
+    "TripodLoss",
     "Update",
 ]
