@@ -6,6 +6,7 @@ from disentangle.models.discriminator import Discriminator
 from disentangle.models.eigengan import EigenGAN
 from disentangle.models.resnet import ResNet, resnet18, resnet34, resnet50, resnet_small
 from disentangle.models.vae import BetaVAE
+from disentangle.models.vanilla_gan import VanillaDiscriminator, VanillaGAN
 from disentangle.models.whitening import DecorrelatedBatchNorm2d
 from disentangle.orthogonal import SkewOrthogonalConv2d
 
@@ -17,6 +18,8 @@ __all__ = [
     "GlobalCovariancePooling",
     "ResNet",
     "SkewOrthogonalConv2d",
+    "VanillaDiscriminator",
+    "VanillaGAN",
     "resnet18",
     "resnet34",
     "resnet50",
