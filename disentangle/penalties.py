@@ -8,8 +8,8 @@ Both are variances over random directions :math:`v` of independent signs, since 
 
 .. math:: \operatorname{Var}_v[v^\top A v] = 2 \sum_{i \ne j} A_{ij}^2 .
 
-The Hessian penalty takes for A the Hessian of each output, OroJaR :math:`J^\top J` of all outputs together: the one asks
-that latents do not interact, the other that they change the outputs in orthogonal directions.
+The Hessian penalty takes for A the Hessian of each output, OroJaR :math:`J^\top J` of all outputs together: the one
+asks that latents do not interact, the other that they change the outputs in orthogonal directions.
 """
 
 import math

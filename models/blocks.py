@@ -1,4 +1,4 @@
-"""The pieces that EigenGAN's generator and the VAE's decoder share."""
+"""The pieces that generators, discriminators and encoders share."""
 
 import math
 from collections.abc import Iterator
@@ -143,6 +143,14 @@ class ToImage(nn.Conv2d):
         blocks = F.conv2d(features, kernels.flatten(0, 1), bias, stride=(rows, columns), padding=self.padding)
         blocks = blocks.view(n, rows, columns, self.out_channels, h // rows, w // columns)
         return blocks.permute(0, 3, 4, 1, 5, 2).reshape(n, self.out_channels, h, w)
+
+
+def instance_norm(channels: int) -> nn.GroupNorm:
+    """Instance norm with a learned scale and shift of each channel, as published (ε = 1e-6).
+
+    Written as a group norm whose groups are single channels: the same numbers, in less time and any memory format.
+    """
+    return nn.GroupNorm(channels, channels, eps=1e-6)
 
 
 @torch.no_grad()

@@ -17,15 +17,7 @@ from torch import Tensor, nn
 from disentangle.errors import UserError
 from disentangle.generator import Projection
 from disentangle.models.activations import ShowsActivations
-from disentangle.models.blocks import SLOPE, ToImage, check_channels, draw_normal, scales
-
-
-def instance_norm(channels: int) -> nn.GroupNorm:
-    """Instance norm with a learned scale and shift of each channel, as published (ε = 1e-6).
-
-    Written as a group norm whose groups are single channels: the same numbers, in less time and any memory format.
-    """
-    return nn.GroupNorm(channels, channels, eps=1e-6)
+from disentangle.models.blocks import SLOPE, ToImage, check_channels, draw_normal, instance_norm, scales
 
 
 class VanillaGAN(ModelMixin, ConfigMixin, ShowsActivations):  # type: ignore[misc]

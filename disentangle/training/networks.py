@@ -7,10 +7,18 @@ from pathlib import Path
 from torch import nn
 
 from disentangle.errors import UserError
-from disentangle.models import BetaVAE, Discriminator, EigenGAN, ResNet
+from disentangle.models import BetaVAE, Discriminator, EigenGAN, Recogniser, ResNet, VanillaDiscriminator, VanillaGAN
 from disentangle.training.recipe import Recipe
 
-NETWORKS = {"EigenGAN": EigenGAN, "Discriminator": Discriminator, "BetaVAE": BetaVAE, "ResNet": ResNet}
+NETWORKS = {
+    "EigenGAN": EigenGAN,
+    "Discriminator": Discriminator,
+    "VanillaGAN": VanillaGAN,
+    "VanillaDiscriminator": VanillaDiscriminator,
+    "Recogniser": Recogniser,
+    "BetaVAE": BetaVAE,
+    "ResNet": ResNet,
+}
 """Classes that a checkpoint may hold, by the name that diffusers writes into their ``config.json``."""
 
 

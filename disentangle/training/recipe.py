@@ -8,14 +8,14 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from disentangle.data import SETS, ImageSet, load
 from disentangle.errors import UserError, check_seed
-from disentangle.training.architectures import EigenGANConfig, ResNetConfig, VAEConfig
+from disentangle.training.architectures import EigenGANConfig, ResNetConfig, VAEConfig, VanillaGANConfig
 from disentangle.training.objectives import BetaVAELoss, ClassifierLoss, GANLoss
 from disentangle.training.objectives.base import STRICT
 from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.treatments import TreatmentConfig
 
 # A new model or loss is a configuration in `architectures` or `objectives`, and its place here.
-ModelConfig = EigenGANConfig | VAEConfig | ResNetConfig
+ModelConfig = EigenGANConfig | VanillaGANConfig | VAEConfig | ResNetConfig
 LossConfig = GANLoss | BetaVAELoss | ClassifierLoss
 
 
