@@ -47,7 +47,6 @@ RECIPES = {
             r1_every=2,
             augment=0.0,
             penalty="hessian",
-            penalty_weight=1.0,
         ),
     ),
     "vp": replace(
