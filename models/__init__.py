@@ -7,8 +7,10 @@ from disentangle.models.discriminator import Discriminator
 from disentangle.models.eigengan import EigenGAN
 from disentangle.models.latent_discriminator import LatentDiscriminator
 from disentangle.models.quantized import QLAE, Tripod
+from disentangle.models.recogniser import Recogniser
 from disentangle.models.resnet import ResNet, resnet18, resnet34, resnet50, resnet_small
 from disentangle.models.vae import DIPVAE, AnnealedVAE, BetaTCVAE, BetaVAE, FactorVAE, GaussianVAE
+from disentangle.models.vanilla_gan import VanillaDiscriminator, VanillaGAN
 from disentangle.models.whitening import DecorrelatedBatchNorm2d
 from disentangle.orthogonal import SkewOrthogonalConv2d
 
@@ -26,9 +28,12 @@ __all__ = [
     "GaussianVAE",
     "GlobalCovariancePooling",
     "LatentDiscriminator",
+    "Recogniser",
     "ResNet",
     "SkewOrthogonalConv2d",
     "Tripod",
+    "VanillaDiscriminator",
+    "VanillaGAN",
     "resnet18",
     "resnet34",
     "resnet50",

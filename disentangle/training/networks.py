@@ -18,8 +18,11 @@ from disentangle.models import (
     EigenGAN,
     FactorVAE,
     LatentDiscriminator,
+    Recogniser,
     ResNet,
     Tripod,
+    VanillaDiscriminator,
+    VanillaGAN,
 )
 from disentangle.training.recipe import Recipe
 
@@ -36,8 +39,11 @@ NETWORKS = {
         FactorVAE,
         LatentDiscriminator,
         QLAE,
+        Recogniser,
         ResNet,
         Tripod,
+        VanillaDiscriminator,
+        VanillaGAN,
     )
 }
 """Classes that a checkpoint may hold, by the name that diffusers writes into their ``config.json``."""

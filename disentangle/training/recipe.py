@@ -15,6 +15,7 @@ from disentangle.training.architectures import (
     ResNetConfig,
     TripodConfig,
     VAEConfig,
+    VanillaGANConfig,
 )
 from disentangle.training.objectives import (
     AnnealedVAELoss,
@@ -32,7 +33,8 @@ from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.treatments import TreatmentConfig
 
 # A new model or loss is a configuration in `architectures` or `objectives`, and its place here.
-ModelConfig = EigenGANConfig | VAEConfig | QLAEConfig | TripodConfig | AutoencoderKLConfig | ResNetConfig
+AutoencoderConfig = VAEConfig | QLAEConfig | TripodConfig | AutoencoderKLConfig
+ModelConfig = EigenGANConfig | VanillaGANConfig | AutoencoderConfig | ResNetConfig
 GaussianLoss = BetaVAELoss | AnnealedVAELoss | FactorVAELoss | BetaTCVAELoss | DIPVAELoss
 LossConfig = GANLoss | GaussianLoss | QLAELoss | TripodLoss | ClassifierLoss
 
