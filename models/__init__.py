@@ -4,6 +4,7 @@ configuration, and the SVD meta-layers of the classifiers."""
 from disentangle.models.covariance_pooling import GlobalCovariancePooling
 from disentangle.models.discriminator import Discriminator
 from disentangle.models.eigengan import EigenGAN
+from disentangle.models.encoder import LatentEncoder
 from disentangle.models.resnet import ResNet, resnet18, resnet34, resnet50, resnet_small
 from disentangle.models.vae import BetaVAE
 from disentangle.models.whitening import DecorrelatedBatchNorm2d
@@ -15,6 +16,7 @@ __all__ = [
     "Discriminator",
     "EigenGAN",
     "GlobalCovariancePooling",
+    "LatentEncoder",
     "ResNet",
     "SkewOrthogonalConv2d",
     "resnet18",

@@ -7,10 +7,16 @@ from pathlib import Path
 from torch import nn
 
 from disentangle.errors import UserError
-from disentangle.models import BetaVAE, Discriminator, EigenGAN, ResNet
+from disentangle.models import BetaVAE, Discriminator, EigenGAN, LatentEncoder, ResNet
 from disentangle.training.recipe import BetaVAEConfig, EigenGANConfig, Recipe
 
-NETWORKS = {"EigenGAN": EigenGAN, "Discriminator": Discriminator, "BetaVAE": BetaVAE, "ResNet": ResNet}
+NETWORKS = {
+    "EigenGAN": EigenGAN,
+    "Discriminator": Discriminator,
+    "BetaVAE": BetaVAE,
+    "ResNet": ResNet,
+    "LatentEncoder": LatentEncoder,
+}
 """Classes that a checkpoint may hold, by the name that diffusers writes into their ``config.json``."""
 
 STEM = "conv1.weight"
