@@ -4,7 +4,7 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> None:
     from disentangle.training.run import Run
 
     run = Run.open(args.run)
-    generator = cast("Generator", run.load_generator())
+    generator = run.load_generator()
     found = find(
         run,
         generator,

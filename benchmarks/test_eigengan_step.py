@@ -29,8 +29,8 @@ from disentangle.training.augment import diff_augment
 from disentangle.training.draws import Draws
 from disentangle.training.ema import EMA
 from disentangle.training.hardware import autocast_dtype
-from disentangle.training.objectives import Batch, DiscriminatorObjective, GeneratorObjective
-from disentangle.training.recipe import GANLoss
+from disentangle.training.objectives import Batch, GANLoss
+from disentangle.training.objectives.gan import DiscriminatorObjective, GeneratorObjective
 
 SIZE, BATCH = 64, 32
 LOSS = GANLoss(r1_weight=0.0)

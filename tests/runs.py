@@ -10,7 +10,9 @@ import torch
 
 from disentangle.models import BetaVAE, EigenGAN
 from disentangle.training import checkpoint
-from disentangle.training.recipe import BetaVAEConfig, DataConfig, EigenGANConfig, Recipe, VAELoss
+from disentangle.training.architectures import EigenGANConfig, VAEConfig
+from disentangle.training.objectives import BetaVAELoss
+from disentangle.training.recipe import DataConfig, Recipe
 from disentangle.training.run import Run
 from disentangle.treatments import TreatmentConfig
 
@@ -24,9 +26,9 @@ def gan_run(path: Path, seed: int = 0, step: int = 10) -> Run:
 
 def vae_run(path: Path, seed: int = 0, step: int = 10) -> Run:
     """A run of a β-VAE, RGB, 32 pixels, 6 directions."""
-    config = BetaVAEConfig(rank=2, base_channels=4, max_channels=16)
+    config = VAEConfig(rank=2, base_channels=4, max_channels=16)
     model = BetaVAE(size=32, channels=3, rank=2, base_channels=4, max_channels=16, seed=seed)
-    return _write(path, model, step, Recipe(data=DataConfig("scenes", size=32), model=config, loss=VAELoss()))
+    return _write(path, model, step, Recipe(data=DataConfig("scenes", size=32), model=config, loss=BetaVAELoss()))
 
 
 def _write(path: Path, model: EigenGAN | BetaVAE, step: int, recipe: Recipe) -> Run:
@@ -63,8 +65,8 @@ def recorded_run(
     """
     recipe = Recipe(
         data=DataConfig("digits", size=32),
-        model=BetaVAEConfig(),
-        loss=VAELoss(),
+        model=VAEConfig(),
+        loss=BetaVAELoss(),
         treatment=TreatmentConfig(tuple(names)),
         steps=steps,
         seed=seed,

@@ -3,19 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+from disentangle.training.architectures import EigenGANConfig, ResNetConfig, VAEConfig
 from disentangle.training.hardware import make_accelerator
 from disentangle.training.loop import Trainer
+from disentangle.training.objectives import BetaVAELoss, ClassifierLoss, GANLoss
 from disentangle.training.optimizers import AdamConfig, SGDConfig
-from disentangle.training.recipe import (
-    BetaVAEConfig,
-    ClassifierLoss,
-    DataConfig,
-    EigenGANConfig,
-    GANLoss,
-    Recipe,
-    ResNetConfig,
-    VAELoss,
-)
+from disentangle.training.recipe import DataConfig, Recipe
 from disentangle.training.run import Run
 from disentangle.treatments import TreatmentConfig
 
@@ -35,8 +28,8 @@ TINY = Recipe(
 RECIPES = {
     "vae": replace(
         TINY,
-        model=BetaVAEConfig(rank=2, base_channels=2, max_channels=4, encoder_channels=2, hidden=8),
-        loss=VAELoss(beta=1.0),
+        model=VAEConfig(rank=2, base_channels=2, max_channels=4, encoder_channels=2, hidden=8),
+        loss=BetaVAELoss(beta=1.0),
     ),
     "gan": replace(
         TINY,

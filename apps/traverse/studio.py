@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -193,7 +193,7 @@ def scores(run: Run) -> list[dict[str, Any]]:
 
 def _load(path: Path, weights: str) -> Generator:
     """The generator of the run at ``path``; ``weights`` makes the cache notice that they have changed."""
-    return cast(Generator, Run.open(path).load_generator())
+    return Run.open(path).load_generator()
 
 
 def _stored(run: Run, method: str, weights: str) -> tuple[Directions | None, str]:

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from disentangle.conditioning import condition_metrics
 from disentangle.data import ClassLabels, ImageSet
 from disentangle.errors import UserError
-from disentangle.generator import PreSVDLayer
-from disentangle.models import BetaVAE, Discriminator, EigenGAN, ResNet
+from disentangle.generator import Generator, PreSVDLayer
 from disentangle.orthogonal import SkewOrthogonalConv2d
 from disentangle.pictures import grid, png_bytes, to_uint8
 from disentangle.training import checkpoint
@@ -30,16 +29,10 @@ from disentangle.training.files import locked, write_atomic
 from disentangle.training.hardware import autocast_dtype
 from disentangle.training.metrics import MetricsLog
 from disentangle.training.networks import build_networks
-from disentangle.training.objectives import (
-    Batch,
-    ClassifierObjective,
-    DiscriminatorObjective,
-    GeneratorObjective,
-    VAEObjective,
-)
+from disentangle.training.objectives import Batch, ClassifierLoss, Update
+from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.training.pictures import TrainingPictures
 from disentangle.training.progress import ProgressLine
-from disentangle.training.recipe import ClassifierLoss, VAELoss
 from disentangle.training.run import Run
 from disentangle.training.testing import ClassifierTest
 from disentangle.treatments import Treatment, TreatmentConfig, bind
@@ -61,12 +54,14 @@ class Phase:
         name: prefix of its metrics.
         objective: as the accelerator wrapped it.
         optimizer: over the objective's own parameters.
-        treatment: of the generator's Pre-SVD layers; of nothing for a discriminator.
+        config: the optimiser's settings.
+        treatment: of the product's Pre-SVD layers; of nothing for a discriminator.
     """
 
     name: str
     objective: nn.Module
     optimizer: torch.optim.Optimizer
+    config: AdamConfig | SGDConfig
     treatment: Treatment
 
 
@@ -104,12 +99,13 @@ class Trainer:
         self.product = next(iter(self.networks.values()))
         treatment = self._bind()  # first, since it may wrap weights that the average and the optimisers must know
         self.ema = EMA(self.product, recipe.ema_pictures / recipe.batch_size)
-        self.phases = self._phases(treatment)
         self.pictures = TrainingPictures(data, recipe.data, recipe.seed, channels_last)
         if recipe.batch_size > len(self.pictures):
             raise UserError(
                 f"batch_size is {recipe.batch_size}, but {data.name} has {len(self.pictures)} pictures: give less"
             )
+        updates = recipe.loss.updates(self.networks, len(self.pictures))
+        self.phases = [self._phase(update, treatment) for update in updates]
         self.labels = labels(self.pictures.indices) if labels is not None else None
         self.test = (
             ClassifierTest(run.test_data(), recipe, labels) if labels is not None and recipe.test_every else None
@@ -133,24 +129,14 @@ class Trainer:
                 )
         return treatment
 
-    def _phases(self, treatment: Treatment) -> list[Phase]:
-        loss = self.recipe.loss
-        if isinstance(loss, ClassifierLoss):
-            classifier: ResNet = self.networks["classifier"]  # type: ignore[assignment]
-            return [self._phase("classifier", ClassifierObjective(classifier, loss), treatment)]
-        generator: EigenGAN | BetaVAE = self.networks["generator"]  # type: ignore[assignment]
-        if isinstance(loss, VAELoss):
-            return [self._phase("vae", VAEObjective(generator, loss), treatment)]
-        discriminator: Discriminator = self.networks["discriminator"]  # type: ignore[assignment]
-        untreated = Treatment(TreatmentConfig(names=()), {})
-        return [
-            self._phase("discriminator", DiscriminatorObjective(discriminator, generator, loss), untreated),
-            self._phase("generator", GeneratorObjective(generator, discriminator, loss), treatment),
-        ]
-
-    def _phase(self, name: str, objective: nn.Module, treatment: Treatment) -> Phase:
-        optimizer = self.recipe.optimizer.build(treatment.param_groups(objective.parameters()))
-        return Phase(name, self.accelerator.prepare_model(objective), optimizer, treatment)
+    def _phase(self, update: Update, treatment: Treatment) -> Phase:
+        # The treatment goes with the product's weights; what trains other networks treats nothing.
+        trained = {id(parameter) for parameter in update.objective.parameters()}
+        if not any(id(parameter) in trained for parameter in self.product.parameters()):
+            treatment = Treatment(TreatmentConfig(names=()), {})
+        config = update.optimizer or self.recipe.optimizer
+        optimizer = config.build(treatment.param_groups(update.objective.parameters()))
+        return Phase(update.name, self.accelerator.prepare_model(update.objective), optimizer, config, treatment)
 
     def train(self) -> None:
         """Train from the newest checkpoint to the last step.
@@ -218,11 +204,10 @@ class Trainer:
         batch = self._batch(draws, draws.share(self.order.batch(step, recipe.batch_size)))
         for ahead in range(step + 1, min(step + AHEAD, recipe.steps) + 1):
             self.pictures.prefetch(draws.share(self.order.batch(ahead, recipe.batch_size)))
-        rate = recipe.optimizer.rate_at(step, recipe.steps)
         losses: dict[str, Tensor] = {}
         for phase in self.phases:
             for group in phase.optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = phase.config.rate_at(step, recipe.steps)
             phase.optimizer.zero_grad(set_to_none=True)
             try:
                 with torch.autocast(accelerator.device.type, self.autocast, enabled=self.autocast is not None):
@@ -309,7 +294,7 @@ class Trainer:
     def _draw_samples(self, step: int) -> None:
         """Write the pictures that the averaged generator makes of the same latents as always; a classifier has none."""
         model = self.ema.model
-        if not isinstance(model, EigenGAN | BetaVAE):
+        if not isinstance(model, Generator):
             return
         latents = model.sample_latents(SAMPLES, seeded(self.recipe.seed, "samples"))
         pictures = grid(to_uint8(model.synthesize(latents)), columns=8)

@@ -8,7 +8,7 @@ from torch import nn
 
 from disentangle.errors import UserError
 from disentangle.models import BetaVAE, Discriminator, EigenGAN, LatentEncoder, ResNet
-from disentangle.training.recipe import BetaVAEConfig, EigenGANConfig, Recipe
+from disentangle.training.recipe import Recipe
 
 NETWORKS = {
     "EigenGAN": EigenGAN,
@@ -18,9 +18,6 @@ NETWORKS = {
     "LatentEncoder": LatentEncoder,
 }
 """Classes that a checkpoint may hold, by the name that diffusers writes into their ``config.json``."""
-
-STEM = "conv1.weight"
-"""The weight of a residual network's first convolution, its only one that can be skew-orthogonal."""
 
 
 def build_networks(recipe: Recipe, channels: int, classes: int = 0) -> dict[str, nn.Module]:
@@ -34,46 +31,8 @@ def build_networks(recipe: Recipe, channels: int, classes: int = 0) -> dict[str,
     Raises:
         UserError: where a size or a number does not fit the model.
     """
-    model = recipe.model
-    if isinstance(model, BetaVAEConfig):
-        vae = BetaVAE(
-            size=recipe.data.size,
-            channels=channels,
-            rank=model.rank,
-            base_channels=model.base_channels,
-            max_channels=model.max_channels,
-            encoder_channels=model.encoder_channels,
-            hidden=model.hidden,
-            seed=recipe.seed,
-        )
-        return {"generator": vae}
-    if isinstance(model, EigenGANConfig):
-        shared = {
-            "size": recipe.data.size,
-            "channels": channels,
-            "base_channels": model.base_channels,
-            "max_channels": model.max_channels,
-            "seed": recipe.seed,
-        }
-        generator = EigenGAN(rank=model.rank, noise=model.noise, **shared)
-        return {"generator": generator, "discriminator": Discriminator(**shared)}
-    stem = (STEM,) if model.norm == "decorrelated" else ()
-    classifier = ResNet(
-        depth=model.depth,
-        num_classes=classes,
-        in_channels=channels,
-        norm=model.norm,
-        pool=model.pool,
-        stem=model.stem,
-        groups=model.groups,
-        eps=model.eps,
-        pool_channels=model.pool_channels,
-        # Kept in the network's own configuration: its weights have another shape.
-        skew_orthogonal="ow" in recipe.treatment.names and STEM in (recipe.treatment.parameters or stem),
-        method=model.method,
-        seed=recipe.seed,
-    )
-    return {"classifier": classifier}
+    networks = recipe.model.build(recipe, channels, classes)
+    return networks | recipe.loss.networks(next(iter(networks.values())), recipe, channels)
 
 
 def load_network(path: Path) -> nn.Module:

@@ -2,17 +2,10 @@
 
 from dataclasses import replace
 
+from disentangle.training.architectures import EigenGANConfig, ResNetConfig, VAEConfig
+from disentangle.training.objectives import BetaVAELoss, ClassifierLoss, GANLoss
 from disentangle.training.optimizers import AdamConfig, SGDConfig
-from disentangle.training.recipe import (
-    BetaVAEConfig,
-    ClassifierLoss,
-    DataConfig,
-    EigenGANConfig,
-    GANLoss,
-    Recipe,
-    ResNetConfig,
-    VAELoss,
-)
+from disentangle.training.recipe import DataConfig, Recipe
 from disentangle.treatments import TreatmentConfig
 
 VAE_ADAM = AdamConfig(learning_rate=1e-3, betas=(0.9, 0.999), decay=0.25)
@@ -20,8 +13,8 @@ VAE_ADAM = AdamConfig(learning_rate=1e-3, betas=(0.9, 0.999), decay=0.25)
 # The small VAEs: β comes down, so that the factors that matter most get codes of their own before others are let in;
 # the orthogonal loss keeps those codes' directions apart in the features.
 SMALL_VAE = Recipe(
-    model=BetaVAEConfig(rank=4, base_channels=8),
-    loss=VAELoss(beta=0.5, beta_start=8.0, warmup=4_000),
+    model=VAEConfig(rank=4, base_channels=8),
+    loss=BetaVAELoss(beta=0.5, beta_start=8.0, warmup=4_000),
     optimizer=VAE_ADAM,
     treatment=TreatmentConfig(("ol", "nog")),
     steps=5_000,

@@ -21,18 +21,19 @@ import torch
 from disentangle import __version__
 from disentangle.data import ImageSet
 from disentangle.errors import UserError
-from disentangle.models import BetaVAE, EigenGAN, LatentEncoder, ResNet
+from disentangle.generator import Generator
+from disentangle.models import LatentEncoder, ResNet
 from disentangle.training.encoder import RECORD, EncoderRecord
 from disentangle.training.files import write_atomic
 from disentangle.training.networks import hash_network, load_network
 from disentangle.training.pictures import Middle
 from disentangle.training.recipe import Recipe
 
-FORMAT = 2
+FORMAT = 3
 """Version of the folder's layout. A folder of another version is refused."""
 
-KINDS = ("gan", "vae", "classifier")
-"""What a run can train: the kind of its recipe's loss."""
+KINDS = ("gan", "vae", "diffusion", "classifier")
+"""What a run can train: the family of its recipe's loss."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Run:
     @staticmethod
     def draft(path: Path, name: str, recipe: Recipe) -> "Run":
         """A run that is not on disk yet; :meth:`create` puts it there."""
-        described = {"format": FORMAT, "version": __version__, "name": name, "kind": recipe.loss.kind}
+        described = {"format": FORMAT, "version": __version__, "name": name, "kind": recipe.loss.family}
         return Run(path, described | {"recipe": recipe.to_dict()})
 
     def create(self) -> None:
@@ -190,7 +191,7 @@ class Run:
 
     def load_generator(
         self, ema: bool = True, device: torch.device | str | None = None, step: int | None = None
-    ) -> EigenGAN | BetaVAE:
+    ) -> Generator:
         """The generator of a checkpoint, ready to use.
 
         Args:
@@ -206,11 +207,11 @@ class Run:
             UserError: where the run is a classifier, or there is no checkpoint or it cannot be read.
         """
         if self.kind == "classifier":
-            raise UserError(f"{self.path} is a classifier, which makes no pictures: name a run of a GAN or a VAE")
+            raise UserError(f"{self.path} is a classifier, which makes no pictures: name a run of a generator")
         model = load_network(self.checkpoint_of(step) / ("ema" if ema else "generator"))
-        if not isinstance(model, EigenGAN | BetaVAE):
+        if not isinstance(model, Generator):
             raise UserError(f"{self.path} is damaged: its generator is a {type(model).__name__}")
-        return model.to(device=device).eval().requires_grad_(False)  # type: ignore[no-any-return]
+        return model.to(device=device).eval().requires_grad_(False)
 
     def load_classifier(self, device: torch.device | str | None = None) -> ResNet:
         """The classifier of the newest checkpoint (its averaged weights), in evaluation mode: pictures to logits.

@@ -20,7 +20,8 @@ from disentangle.apps.comparison_files import markdown, show, table, write_files
 from disentangle.apps.history import Curve, curves_of, in_words, last_value
 from disentangle.apps.summary import Measure, Summary, summarise
 from disentangle.errors import UserError
-from disentangle.training.recipe import AdamConfig, BetaVAEConfig
+from disentangle.training.architectures import VAEConfig
+from disentangle.training.optimizers import AdamConfig
 from disentangle.training.run import Run
 
 KAPPA = "classifier/log10_kappa/stem"
@@ -353,7 +354,7 @@ def test_nothing_to_draw_is_no_picture(tmp_path: Path) -> None:
 
 def test_names_are_escaped_everywhere(tmp_path: Path) -> None:
     for i, rank in enumerate((1, 2)):
-        run = recorded_run(tmp_path / f"runs/{i}", settings={"model": BetaVAEConfig(rank=rank)}, rows=rows_of([2.0]))
+        run = recorded_run(tmp_path / f"runs/{i}", settings={"model": VAEConfig(rank=rank)}, rows=rows_of([2.0]))
         config = run.config | {"name": NASTY}
         config["recipe"]["precision"] = f"{NASTY}{i}"
         (run.path / "config.json").write_text(json.dumps(config))

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from tiny import RECIPES
 
-from disentangle.training.recipe import ResNetConfig
+from disentangle.training.architectures import ResNetConfig
 from disentangle.training.run import Run
 from disentangle.treatments import TreatmentConfig
 

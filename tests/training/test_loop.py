@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from disentangle.errors import UserError
 from disentangle.orthogonal import SkewOrthogonalConv2d
+from disentangle.training.architectures import ResNetConfig
 from disentangle.training.loop import Trainer
+from disentangle.training.objectives import BetaVAELoss, ClassifierLoss
 from disentangle.training.optimizers import AdamConfig, SGDConfig
-from disentangle.training.recipe import ClassifierLoss, DataConfig, Recipe, ResNetConfig, VAELoss
+from disentangle.training.recipe import DataConfig, Recipe
 from disentangle.treatments import TreatmentConfig, optimal_learning_rate
 
 
@@ -117,8 +119,8 @@ def test_what_a_classifier_cannot_learn_from_is_refused(tmp_path: Path) -> None:
     treatment = TreatmentConfig(("ow",), parameters=("layer1.0.conv1.weight",))
     with pytest.raises(UserError, match=r"skew-orthogonal convolution of 'layer1\.0\.conv1'"):
         make_trainer(tmp_path / "d", replace(recipe, treatment=treatment))
-    with pytest.raises(UserError, match="a resnet model does not train with a vae loss"):
-        make_trainer(tmp_path / "c", replace(recipe, loss=VAELoss()))
+    with pytest.raises(UserError, match="a resnet model does not train with a beta-vae loss"):
+        make_trainer(tmp_path / "c", replace(recipe, loss=BetaVAELoss()))
 
 
 def test_the_average_follows_and_samples_are_drawn_from_it(tmp_path: Path, recipe: Recipe) -> None:

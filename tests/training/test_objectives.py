@@ -9,18 +9,15 @@ from torch import Tensor
 
 from disentangle.models import Discriminator
 from disentangle.training.draws import Draws
-from disentangle.training.loop import build_networks
-from disentangle.training.objectives import (
+from disentangle.training.networks import build_networks
+from disentangle.training.objectives import Batch, BetaVAELoss, GANLoss
+from disentangle.training.objectives.gan import (
     ADVERSARIAL,
-    Batch,
     DiscriminatorObjective,
     GeneratorObjective,
-    VAEObjective,
-    gaussian_kl,
     r1_penalty,
-    reconstruction_loss,
 )
-from disentangle.training.recipe import GANLoss, VAELoss
+from disentangle.training.objectives.vae import BetaVAEObjective, gaussian_kl, reconstruction_loss
 
 REAL = torch.tensor([2.0, 0.5, -1.0], dtype=torch.float64)
 FAKE = torch.tensor([-3.0, 0.0, 1.0], dtype=torch.float64)
@@ -81,7 +78,7 @@ def batch(step: int = 1) -> Batch:
 @pytest.mark.parametrize(("step", "weight"), [(1, 0.25), (2, 0.5), (4, 1.0), (9, 1.0)])
 def test_beta_rises_over_the_warm_up(step: int, weight: float) -> None:
     model = build_networks(RECIPES["vae"], channels=1)["generator"]
-    terms = VAEObjective(model, VAELoss(beta=3.0, warmup=4))(batch(step))
+    terms = BetaVAEObjective(model, BetaVAELoss(beta=3.0, warmup=4))(batch(step))
     assert float(terms["loss"]) == pytest.approx(float(terms["reconstruction"] + 3 * weight * terms["kl"]), rel=1e-6)
 
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from disentangle.errors import UserError
 from disentangle.training import checkpoint
+from disentangle.training.architectures import ResNetConfig
 from disentangle.training.files import locked
 from disentangle.training.hardware import make_accelerator
 from disentangle.training.loop import Trainer
-from disentangle.training.recipe import ResNetConfig
 from disentangle.training.run import Run
 from disentangle.treatments import TreatmentConfig
 

@@ -1,31 +1,17 @@
-"""What is minimised. Each objective is a module that owns the parameters it trains and returns its losses by name."""
+"""The adversarial game: losses of logits, gradient penalties, and the objectives of the two players."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from disentangle.models import BetaVAE, Discriminator, EigenGAN, ResNet
+from disentangle.errors import UserError
+from disentangle.models import Discriminator, EigenGAN
 from disentangle.training.augment import diff_augment
-from disentangle.training.draws import Draws
-from disentangle.training.recipe import ClassifierLoss, GANLoss, VAELoss
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step sees.
-
-    Attributes:
-        images: this process's share of the pictures, ``(n, c, h, w)`` in [-1, 1].
-        draws: the step's randomness.
-        labels: their classes ``(n,)``, int64, where a classifier is trained.
-    """
-
-    images: Tensor
-    draws: Draws
-    labels: Tensor | None = None
+from disentangle.training.objectives.base import STRICT, Batch, Loss, Update, check_weights
 
 
 @dataclass(frozen=True)
@@ -56,6 +42,43 @@ ADVERSARIAL = {
 }
 """Hinge: Lim and Ye 2017, arXiv 1705.02894; EigenGAN's own stops the generator, too, at the margin. Non-saturating:
 Goodfellow et al. 2014, arXiv 1406.2661. Least squares: Mao et al. 2017, arXiv 1611.04076."""
+
+
+@dataclass(frozen=True)
+class GANLoss(Loss):
+    """An adversarial objective.
+
+    Attributes:
+        adversarial: which losses of the logits; see :data:`ADVERSARIAL`.
+        r1_weight: weight of the R1 penalty on real pictures; 0 for none.
+        r1_every: steps from one R1 penalty to the next.
+        augment: probability of each differentiable augmentation of what the discriminator sees; 0 for none.
+    """
+
+    __pydantic_config__ = STRICT
+    family: ClassVar[str] = "gan"
+    kind: Literal["gan"] = "gan"
+    adversarial: Literal["hinge", "eigengan-hinge", "non-saturating", "least-squares"] = "hinge"
+    r1_weight: float = 10.0
+    r1_every: int = 16
+    augment: float = 0.6
+
+    def check(self) -> None:
+        """Raise :class:`UserError` where numbers make no sense."""
+        check_weights(r1_weight=self.r1_weight)
+        if self.r1_every < 1:
+            raise UserError(f"loss.r1_every must be at least 1, got {self.r1_every}")
+        if not 0 <= self.augment <= 1:
+            raise UserError(f"loss.augment is a probability, between 0 and 1, got {self.augment}")
+
+    def updates(self, networks: Mapping[str, nn.Module], pictures: int) -> list[Update]:
+        """The discriminator's, then the generator's."""
+        generator: EigenGAN = networks["generator"]  # type: ignore[assignment]
+        discriminator: Discriminator = networks["discriminator"]  # type: ignore[assignment]
+        return [
+            Update("discriminator", DiscriminatorObjective(discriminator, generator, self)),
+            Update("generator", GeneratorObjective(generator, discriminator, self)),
+        ]
 
 
 def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
@@ -122,65 +145,3 @@ class GeneratorObjective(nn.Module):
         finally:
             discriminator.requires_grad_(True)
         return {"loss": ADVERSARIAL[self.loss.adversarial].generator(logits)}
-
-
-class VAEObjective(nn.Module):
-    r"""The β-VAE's bound: :math:`-E_q \log p(x|z) + \beta\, KL(q(z|x) \,\|\, N(0, I))`.
-
-    The logarithm is summed over pixels; both terms are averaged over pictures.
-
-    The likelihood is Bernoulli over intensities in [0, 1] or Gaussian of unit variance over values in [-1, 1].
-    """
-
-    def __init__(self, model: BetaVAE, loss: VAELoss) -> None:
-        super().__init__()
-        self.model = model
-        self.loss = loss
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses by name: ``loss`` is what is minimised, ``reconstruction`` and ``kl`` its parts, in nats a picture."""
-        mean, log_variance = (t.to(batch.images.dtype) for t in self.model.posterior_of(batch.images))
-        noise = batch.draws.normal("posterior", self.model.latent_size)
-        logits = self.model.logits(mean + noise * torch.exp(0.5 * log_variance)).to(batch.images.dtype)
-        reconstruction = reconstruction_loss(logits, batch.images, self.loss.likelihood)
-        kl = gaussian_kl(mean, log_variance).sum(dim=1).mean()
-        beta = self.loss.beta_at(batch.draws.step)
-        return {"loss": reconstruction + beta * kl, "reconstruction": reconstruction, "kl": kl}
-
-
-class ClassifierObjective(nn.Module):
-    """Cross-entropy of the labels, in nats."""
-
-    def __init__(self, classifier: ResNet, loss: ClassifierLoss) -> None:
-        super().__init__()
-        self.classifier = classifier
-        self.loss = loss
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses by name: ``loss`` is what is minimised, ``accuracy`` the share of labels that got the most weight."""
-        if batch.labels is None:
-            raise TypeError("a classifier learns from labels, and the batch has none")
-        logits = self.classifier(batch.images).to(batch.images.dtype)
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.loss.label_smoothing)
-        accuracy = (logits.detach().argmax(1) == batch.labels).to(loss.dtype).mean()
-        return {"loss": loss, "accuracy": accuracy}
-
-
-def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL divergence of N(mean, exp(log_variance)) from N(0, 1), element by element, in nats."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
-
-
-def reconstruction_loss(logits: Tensor, images: Tensor, likelihood: str) -> Tensor:
-    """Negative log-likelihood, summed over pixels and averaged over pictures, constants left out.
-
-    Args:
-        logits: ``(n, c, h, w)``; the picture is ``tanh(logits / 2)``.
-        images: ``(n, c, h, w)`` in [-1, 1].
-        likelihood: ``"bernoulli"``, of intensities ``(images + 1) / 2``, or ``"gaussian"`` of unit variance.
-    """
-    if likelihood == "bernoulli":
-        total = F.binary_cross_entropy_with_logits(logits, (images + 1) / 2, reduction="sum")
-    else:
-        total = 0.5 * (torch.tanh(logits / 2) - images).square().sum()
-    return total / len(images)
