@@ -22,8 +22,8 @@ WIDEST = 4
 class LatentEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Convolutions of stride 2 down to 4×4 (up to 7×7 where the size is no power of two), then two dense layers.
 
-    Each convolution is followed by a group norm, whose statistics are of one picture: its codes do not depend on what
-    is encoded beside it.
+    No normalisation: that of a picture would hide its brightness and contrast, which a latent may be about, and that of
+    a batch has other statistics on real pictures than on generated ones.
 
     Args:
         size: height and width of the pictures, at least 8.
@@ -34,8 +34,7 @@ class LatentEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         seed: seed of the initial weights.
 
     Raises:
-        UserError: where ``size`` is below 8, ``channels`` not 1 or 3, ``width`` no multiple of 4, or another number
-            below 1.
+        UserError: where ``size`` is below 8, ``channels`` not 1 or 3, or another number below 1.
     """
 
     @register_to_config
@@ -46,10 +45,8 @@ class LatentEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         check_channels(channels)
         if size < 2 * NARROWEST:
             raise UserError(f"size must be at least {2 * NARROWEST}, got {size}")
-        if width < 4 or width % 4:
-            raise UserError(f"width must be a multiple of 4, got {width}")
-        if min(codes, hidden) < 1:
-            raise UserError(f"codes and hidden must be at least 1, got {codes} and {hidden}")
+        if min(codes, width, hidden) < 1:
+            raise UserError(f"codes, width and hidden must be at least 1, got {codes}, {width} and {hidden}")
         self.codes = codes
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -58,7 +55,7 @@ class LatentEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
             while size >= 2 * NARROWEST:
                 conv = nn.Conv2d(channels, wide, 4, stride=2, padding=1)
                 keep_variance(conv)
-                layers += [conv, nn.GroupNorm(4, wide), nn.LeakyReLU(SLOPE, inplace=True)]
+                layers += [conv, nn.LeakyReLU(SLOPE, inplace=True)]
                 size, channels, wide = size // 2, wide, min(2 * wide, WIDEST * width)
             self.features = nn.Sequential(*layers)
             self.to_codes = nn.Sequential(

@@ -16,8 +16,8 @@ from disentangle.generator import Encoder, Generator
 from disentangle.models import LatentEncoder
 from disentangle.training import checkpoint
 from disentangle.training.encoder import RECORD, EncoderRecord, EncoderSettings
-from disentangle.training.files import locked
-from disentangle.training.generated import Endless, Pool, as_pictures, code_latents, make_pictures
+from disentangle.training.files import check_writable, locked, remove_folder
+from disentangle.training.generated import Endless, Pool, as_pictures, code_latents, make_pictures, stored_pictures
 from disentangle.training.progress import ProgressLine
 from disentangle.training.run import Run
 
@@ -60,8 +60,11 @@ class EncoderTraining:
         self.folder = run.encoder
         self.narrow = torch.bfloat16 if settings.precision == "bfloat16" else None
 
-    def train(self) -> EncoderRecord:
+    def train(self, restart: bool = False) -> EncoderRecord:
         """Train to the last step.
+
+        Args:
+            restart: remove the encoder that is there first.
 
         Returns:
             What the newest checkpoint says of itself.
@@ -69,13 +72,18 @@ class EncoderTraining:
         Raises:
             UserError: where the loss is no longer finite, a file cannot be written, or another process trains here.
         """
-        self.folder.path.mkdir(parents=True, exist_ok=True)
+        check_writable(self.folder.path)
         with locked(self.folder.path):
+            for step in self.folder.checkpoints() if restart else ():
+                remove_folder(self.folder.checkpoint_path(step))
             return self._train()
 
     def _train(self) -> EncoderRecord:
         settings = self.settings
-        self.test = make_pictures(self.generator, settings.test_pictures, (settings.seed, "test"), self.latents)
+        if settings.pool:
+            self.test = self._stored("test", settings.test_pictures)
+        else:
+            self.test = make_pictures(self.generator, settings.test_pictures, (settings.seed, "test"), self.latents)
         size, channels = self.test[0].shape[2], self.test[0].shape[1]
         network = LatentEncoder(size, channels, len(self.latents), settings.width, seed=settings.seed)
         network.to(device=self.device, memory_format=torch.channels_last).train()
@@ -134,22 +142,19 @@ class EncoderTraining:
         return record
 
     def _source(self) -> Endless | Pool:
+        """Where a step's pictures come from."""
         settings = self.settings
         if not settings.pool:
             return Endless(self.generator, self.latents, settings.batch_size, settings.seed, self.narrow)
-        progress = ProgressLine(settings.pool, 0, shown=True, unit="picture")
+        made = self._stored("pool", settings.pool)
+        return Pool(*made, settings.batch_size, settings.seed, self.device)
+
+    def _stored(self, name: str, n: int) -> tuple[Tensor, Tensor]:
+        """Pictures that are slow to make, kept in files."""
+        key, progress = (self.settings.seed, name), ProgressLine(n, 0, shown=True, unit="picture")
         try:
-            return Pool(
-                self.generator,
-                self.latents,
-                settings.batch_size,
-                settings.seed,
-                size=settings.pool,
-                folder=self.folder.path / "pool",
-                weights=self.weights,
-                device=self.device,
-                progress=progress.update,
-            )
+            folder = self.folder.path / name
+            return stored_pictures(self.generator, n, key, self.latents, folder, self.weights, progress.update)
         finally:
             progress.close()
 

@@ -4,7 +4,7 @@
 
     encoder/checkpoints/00001000/   after step 1000 of its training: encoder/, trainer.safetensors, trainer.json,
                                     encoder.json: what it belongs to, how it was trained, how well it does
-    encoder/pool/                   pictures of a generator too slow to make new ones in every step; may be removed
+    encoder/pool/, encoder/test/    pictures of a generator too slow to make new ones in every step; may be removed
 """
 
 import json

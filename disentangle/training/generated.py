@@ -51,7 +51,7 @@ def rounded(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def make_pictures(
-    generator: Generator, n: int, key: Sequence[object], latents: Sequence[int], progress: Progress = lambda done: None
+    generator: Generator, n: int, key: Sequence[object], latents: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """Pictures ``(n, c, s, s)``, uint8, and their codes ``(n, d)``, both on the CPU; the same ones for the same ``key``.
 
@@ -65,7 +65,6 @@ def make_pictures(
         if not bool(images.isfinite().all()):
             raise UserError("the generated pictures are not finite: the training has diverged; try --checkpoint")
         made.append(to_uint8(images))
-        progress(sum(map(len, made)))
     return torch.cat(made), drawn[:, list(latents)].float().cpu()
 
 
@@ -103,50 +102,18 @@ class Endless:
 class Pool:
     """A number of pictures made once, for a generator that is too slow for new ones in every step.
 
-    They are kept in files, :data:`CHUNK` in each, so that a training that is stopped need not make them again.
-
     Args:
-        generator: makes them.
-        latents: which of its latents are codes.
+        pictures: uint8 ``(n, c, s, s)``, as :func:`stored_pictures` has them.
+        codes: ``(n, d)``.
         batch_size: pictures of a step.
-        seed: decides which.
-        size: how many.
-        folder: where the files are; those of other weights or of another seed are replaced.
-        weights: hash of the generator's weights.
+        seed: decides in which order they are seen.
         device: of the batches.
-        progress: told how many there are, again and again.
-
-    Raises:
-        UserError: where they are not finite or cannot be written.
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        latents: Sequence[int],
-        batch_size: int,
-        seed: int,
-        *,
-        size: int,
-        folder: Path,
-        weights: str,
-        device: torch.device,
-        progress: Progress = lambda done: None,
-    ) -> None:
+    def __init__(self, pictures: Tensor, codes: Tensor, batch_size: int, seed: int, device: torch.device) -> None:
+        self.pictures, self.codes = pictures, codes
         self.batch_size, self.device = batch_size, device
-        self.order = Order(size, seed)
-        parts = []
-        for start in range(0, size, CHUNK):
-            count = min(CHUNK, size - start)
-            key = {"weights": weights, "seed": str(seed), "count": str(count)}
-            path = folder / f"{start:08d}.safetensors"
-            part = _read(path, key)
-            if part is None:
-                part = make_pictures(generator, count, (seed, "pool", start), latents)
-                write_atomic(path, save({"pictures": part[0], "codes": part[1]}, metadata=key))
-            parts.append(part)
-            progress(start + count)
-        self.pictures, self.codes = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        self.order = Order(len(pictures), seed)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Pictures ``(n, c, s, s)`` in [-1, 1] and codes ``(n, d)`` of ``step``, on the device."""
@@ -154,10 +121,49 @@ class Pool:
         return as_pictures(self.pictures[chosen].to(self.device)), self.codes[chosen].to(self.device)
 
 
-def _read(path: Path, key: dict[str, str]) -> tuple[Tensor, Tensor] | None:
-    """What a file of a pool holds; None where it is missing, damaged or another pool's."""
+def stored_pictures(
+    generator: Generator,
+    n: int,
+    key: Sequence[object],
+    latents: Sequence[int],
+    folder: Path,
+    weights: str,
+    progress: Progress = lambda done: None,
+) -> tuple[Tensor, Tensor]:
+    """Pictures and codes as :func:`make_pictures` has them, kept in files of :data:`CHUNK` each, so that what is
+    stopped need not make them again.
+
+    Args:
+        generator: makes them.
+        n: how many.
+        key: decides which.
+        latents: which of the latents are codes.
+        folder: where the files are; those of other weights, or of another key, are replaced.
+        weights: hash of the generator's weights.
+        progress: told how many there are, again and again.
+
+    Raises:
+        UserError: where they are not finite or cannot be written.
+    """
+    parts = []
+    for start in range(0, n, CHUNK):
+        count = min(CHUNK, n - start)
+        content = {"weights": weights, "key": repr((*key, count))}
+        path = folder / f"{start:08d}.safetensors"
+        part = _read(path, content)
+        if part is None:
+            part = make_pictures(generator, count, (*key, start), latents)
+            write_atomic(path, save({"pictures": part[0], "codes": part[1]}, metadata=content))
+        parts.append(part)
+        progress(start + count)
+    pictures, codes = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    return pictures, codes
+
+
+def _read(path: Path, content: dict[str, str]) -> tuple[Tensor, Tensor] | None:
+    """What a file holds; None where it is missing, damaged or holds something else."""
     try:
         with safe_open(path, framework="pt") as file:
-            return (file.get_tensor("pictures"), file.get_tensor("codes")) if file.metadata() == key else None
+            return (file.get_tensor("pictures"), file.get_tensor("codes")) if file.metadata() == content else None
     except (OSError, SafetensorError):
         return None
