@@ -240,8 +240,8 @@ def encode(model: Encoder, data: LabelledSet, settings: Settings, device: torch.
 
 
 def follow(model: Generator, seed: int) -> tuple[Json, list[Tensor]]:
-    """The most active directions of the subspace layers, and one strip of pictures along each."""
-    found = measure_activity(model, discover(model, "subspace", seed=seed), seed=seed)
+    """The most active of the directions that the training meant to separate, and one strip of pictures along each."""
+    found = measure_activity(model, discover(model, seed=seed), seed=seed)
     positions = torch.linspace(-REACH, REACH, COLUMNS).tolist()
     start = model.sample_latents(1, seeded(seed, "strips"))
     best = found.most_active(STRIPS)
