@@ -149,7 +149,7 @@ def beginning(kind: str, device: str, given: dict[str, Any]) -> "EncoderSettings
     from disentangle.training.hardware import autocast_dtype
 
     precision = "float32" if autocast_dtype("auto", torch.device(device)) is None else "bfloat16"
-    return EncoderSettings(**({"pool": POOLS.get(kind, 0), "precision": precision} | given))
+    return replace(EncoderSettings(pool=POOLS.get(kind, 0), precision=precision), **given)
 
 
 def going_on(record: "EncoderRecord", given: dict[str, Any]) -> "EncoderSettings":

@@ -58,10 +58,9 @@ class LatentEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
                 layers += [conv, nn.LeakyReLU(SLOPE, inplace=True)]
                 size, channels, wide = size // 2, wide, min(2 * wide, WIDEST * width)
             self.features = nn.Sequential(*layers)
-            self.to_codes = nn.Sequential(
-                nn.Linear(channels * size**2, hidden), nn.LeakyReLU(SLOPE, inplace=True), nn.Linear(hidden, codes)
-            )
-            keep_variance(self.to_codes[0])
+            dense = nn.Linear(channels * size**2, hidden)
+            keep_variance(dense)
+            self.to_codes = nn.Sequential(dense, nn.LeakyReLU(SLOPE, inplace=True), nn.Linear(hidden, codes))
 
     def forward(self, images: Tensor) -> Tensor:
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to codes ``(n, d)``."""

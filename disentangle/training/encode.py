@@ -7,6 +7,7 @@ killed and gone on with passes through the same states as one that is not.
 
 import logging
 import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -119,9 +120,7 @@ class EncoderTraining:
         optimizer.step()
         return loss.detach()
 
-    def _save(
-        self, step: int, network: LatentEncoder, optimizer: torch.optim.Optimizer, loss: float
-    ) -> EncoderRecord:
+    def _save(self, step: int, network: LatentEncoder, optimizer: torch.optim.Optimizer, loss: float) -> EncoderRecord:
         if not math.isfinite(loss) or not all(bool(p.isfinite().all()) for p in network.parameters()):
             raise UserError(
                 f"the training of the encoder has diverged by step {step}: try a lower --learning-rate with --restart"

@@ -72,8 +72,8 @@ class EncoderRecord:
         settings: how it is trained.
         latents: which latent of the generator each of the ``d`` codes is.
         names: of the codes.
-        r2: of each code, the share of its variance that the encoder knows, measured on ``test_pictures`` new pictures: 1
-            where it makes no mistake, 0 where it does no better than the mean; slightly below by chance.
+        r2: of each code, the share of its variance that the encoder knows, measured on ``test_pictures`` new pictures:
+            1 where it makes no mistake, 0 where it does no better than the mean; slightly below by chance.
         mse: of each code, the mean squared error, in units of the prior's variance.
         version: of this file.
     """

@@ -50,10 +50,14 @@ def rounded(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def make_pictures(
-    generator: Generator, n: int, key: Sequence[object], latents: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """Pictures ``(n, c, s, s)``, uint8, and their codes ``(n, d)``, both on the CPU; the same ones for the same ``key``.
+def make_pictures(generator: Generator, n: int, key: Sequence[object], latents: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Pictures ``(n, c, s, s)``, uint8, and their codes ``(n, d)``, both on the CPU.
+
+    Args:
+        generator: makes them.
+        n: how many.
+        key: decides which.
+        latents: which of the latents are codes.
 
     Raises:
         UserError: where they are not finite.
