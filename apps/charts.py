@@ -142,11 +142,12 @@ def columns(names: Sequence[str], values: Sequence[float], lit: Sequence[bool], 
     parts = []
     for i, (name, value, on) in enumerate(zip(names, values, lit, strict=True)):
         tall = max(0.5, min(1.0, value / top) * (floor - 14))
+        text = f"{value:.{digits}f}".replace("-", "−")
         parts.append(
             f'<rect class="{"lit" if on else "off"}" x="{i * pitch + 4}" y="{floor - tall:.1f}" width="{pitch - 8}" '
             f'height="{tall:.1f}" rx="1.5"><title>{escape(name)}: {number(value)}</title></rect>'
             f'<text x="{(i + 0.5) * pitch:g}" y="{floor + 13}" text-anchor="middle">{escape(name)}</text>'
-            f'<text x="{(i + 0.5) * pitch:g}" y="{floor - tall - 3:.1f}" text-anchor="middle">{f"{value:.{digits}f}".replace("-", "−")}</text>'
+            f'<text x="{(i + 0.5) * pitch:g}" y="{floor - tall - 3:.1f}" text-anchor="middle">{text}</text>'
         )
     width = pitch * len(names)
     label = escape(f"{unit} of each code, the largest {number(top)}")

@@ -26,7 +26,7 @@ Writes it into RUN/encoder, and prints for each code how well the encoder knows 
 command goes on where it was stopped.
 
 example:
-  disentangle encode runs/fashion --steps 4000
+  disentangle encode runs/fashion --steps 6000
 """
 
 POOLS = {"diffusion": 4_000}
@@ -42,7 +42,7 @@ class Args:
 
     Attributes:
         run: the run's folder.
-        steps: training steps, by default 4000; more than before goes on with an encoder that is done.
+        steps: training steps, by default 3000; more than before goes on with an encoder that is done.
         batch_size: pictures of a step, by default 64.
         learning_rate: of Adam, by default 0.001; it falls to 0 over the second half of the steps.
         width: channels of the encoder's first features, by default 32.
@@ -125,6 +125,7 @@ def encode(
         UserError: where the run has no checkpoint or an encoder of its own, a setting makes no sense or is another
             than the one it was begun with, or the encoder that is there belongs to other weights.
     """
+    from disentangle.generator import Encoder
     from disentangle.training.encode import EncoderTraining
     from disentangle.training.hardware import choose_device
 
@@ -138,7 +139,11 @@ def encode(
         logger.info("going on from step %d of %d", record.step, settings.steps)
     else:
         settings = beginning(run.kind, where.type, given or {})
-    return EncoderTraining(run, step, settings, where).train(restart)
+    generator = run.load_generator(step=step, device=where)
+    if isinstance(generator, Encoder):
+        raise UserError(f"{run.path} has an encoder of its own, which `disentangle evaluate {run.path}` scores")
+    weights = run.weights_hash(step)
+    return EncoderTraining(run.encoder, generator, weights, step, settings, where).train(restart)
 
 
 def beginning(kind: str, device: str, given: dict[str, Any]) -> "EncoderSettings":

@@ -35,30 +35,36 @@ SAVE_EVERY = 500
 
 
 class EncoderTraining:
-    """Trains an encoder for a run's generator, from where it was stopped to the last step.
+    """Trains an encoder for a generator, from where it was stopped to the last step.
 
     Args:
-        run: the run.
-        step: whose generator: the step of the run's checkpoint.
-        settings: how; its precision and its pool are taken as they are.
-        device: where.
+        folder: where it goes: :attr:`disentangle.training.run.Run.encoder` of a run.
+        generator: what it is for.
+        weights: hash of the generator's weights …
+        checkpoint: … which are those after this step of its training.
+        settings: how it is trained.
+        device: where; the generator is there already.
         save_every: steps from one checkpoint to the next.
 
     Raises:
-        UserError: where the run is a classifier or has an encoder of its own, or a setting makes no sense.
+        UserError: where a setting makes no sense, or the generator has no codes.
     """
 
     def __init__(
-        self, run: Run, step: int, settings: EncoderSettings, device: torch.device, save_every: int = SAVE_EVERY
+        self,
+        folder: Run,
+        generator: Generator,
+        weights: str,
+        checkpoint: int,
+        settings: EncoderSettings,
+        device: torch.device,
+        save_every: int = SAVE_EVERY,
     ) -> None:
         settings.check()
-        self.run, self.settings, self.device, self.save_every = run, settings, device, save_every
-        self.generator: Generator = run.load_generator(step=step, device=device)
-        if isinstance(self.generator, Encoder):
-            raise UserError(f"{run.path} has an encoder of its own: `disentangle evaluate {run.path}` scores its codes")
-        self.weights, self.checkpoint = run.weights_hash(step), step
-        self.latents, self.names = code_latents(self.generator)
-        self.folder = run.encoder
+        self.folder, self.generator = folder, generator
+        self.weights, self.checkpoint = weights, checkpoint
+        self.settings, self.device, self.save_every = settings, device, save_every
+        self.latents, self.names = code_latents(generator)
         self.narrow = torch.bfloat16 if settings.precision == "bfloat16" else None
 
     def train(self, restart: bool = False) -> EncoderRecord:
@@ -91,19 +97,19 @@ class EncoderTraining:
         optimizer = settings.optimizer.build([{"params": list(network.parameters())}])
         start = checkpoint.restore(self.folder, {"encoder": network}, {"encoder": optimizer})
         source = self._source()
-        progress, record = ProgressLine(settings.steps, start, shown=True), None
+        progress = ProgressLine(settings.steps, start, shown=True)
         try:
             for step in range(start + 1, settings.steps + 1):
                 loss = self._step(step, network, optimizer, *source.batch(step))
                 progress.update(step, {"loss": float(loss)} if step % SAY_EVERY == 0 else None)
                 if step % self.save_every == 0 or step == settings.steps:
-                    record = self._save(step, network, optimizer, float(loss))
+                    self._save(step, network, optimizer, float(loss))
         except KeyboardInterrupt:
-            logger.info("stopped; `disentangle encode %s` goes on", self.run.path)
+            logger.info("stopped; `disentangle encode %s` goes on", self.folder.path.parent)
             raise
         finally:
             progress.close()
-        return record or self.run.encoder_record(self.checkpoint)
+        return EncoderRecord.read(self.folder.checkpoint_path(settings.steps) / RECORD)
 
     def _step(
         self, step: int, network: LatentEncoder, optimizer: torch.optim.Optimizer, images: Tensor, codes: Tensor
@@ -120,7 +126,7 @@ class EncoderTraining:
         optimizer.step()
         return loss.detach()
 
-    def _save(self, step: int, network: LatentEncoder, optimizer: torch.optim.Optimizer, loss: float) -> EncoderRecord:
+    def _save(self, step: int, network: LatentEncoder, optimizer: torch.optim.Optimizer, loss: float) -> None:
         if not math.isfinite(loss) or not all(bool(p.isfinite().all()) for p in network.parameters()):
             raise UserError(
                 f"the training of the encoder has diverged by step {step}: try a lower --learning-rate with --restart"
@@ -138,7 +144,6 @@ class EncoderTraining:
         )
         files = {RECORD: record.to_json()}
         checkpoint.save(self.folder, step, {"encoder": network}, {"encoder": optimizer}, files)
-        return record
 
     def _source(self) -> Endless | Pool:
         """Where a step's pictures come from."""

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
 from disentangle.errors import UserError, check_seed
 from disentangle.training.optimizers import AdamConfig
@@ -36,7 +36,7 @@ class EncoderSettings:
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
-    steps: int = 4_000
+    steps: int = 3_000
     batch_size: int = 64
     learning_rate: float = 1e-3
     width: int = 32
@@ -115,7 +115,7 @@ class EncoderRecord:
             for derived in ("mean_r2", "mean_mse"):
                 values.pop(derived)
             record: EncoderRecord = _ADAPTER.validate_python(values)
-        except (OSError, ValueError, AttributeError, KeyError, ValidationError) as error:
+        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path} is damaged or of another version: {reason}") from None
         return record
