@@ -6,7 +6,6 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -141,7 +140,7 @@ def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
         "not_applicable": not_applicable(run, model, step, data, coder),
         "notes": [*notes_on_encoder(run, coder), *clipped(data, settings, samples)],
         "codes": codes,
-        "encoder": asdict(coder.record) if coder is not None and coder.record is not None else None,
+        "encoder": coder.record.to_dict() if coder is not None and coder.record is not None else None,
         "directions": directions,
     }
     return report | foot(clock), Pictures(generated[:SHOWN], real[:SHOWN], pairs, strips)

@@ -5,6 +5,7 @@ Khrulkov, Mirvakhabova, Oseledets, Babenko, "Disentangled Representations from N
 killed and gone on with passes through the same states as one that is not.
 """
 
+import json
 import logging
 import math
 
@@ -142,7 +143,7 @@ class EncoderTraining:
             r2=tuple(r2.tolist()),
             mse=tuple(mse.tolist()),
         )
-        files = {RECORD: record.to_json()}
+        files = {RECORD: json.dumps(record.to_dict(), indent=2) + "\n"}
         checkpoint.save(self.folder, step, {"encoder": network}, {"encoder": optimizer}, files)
 
     def _source(self) -> Endless | Pool:

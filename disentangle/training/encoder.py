@@ -10,6 +10,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 
@@ -99,13 +100,14 @@ class EncoderRecord:
         """Mean over the codes."""
         return sum(self.mse) / len(self.mse)
 
-    def to_json(self) -> str:
-        """The file's text."""
-        return json.dumps(asdict(self) | {"mean_r2": self.mean_r2, "mean_mse": self.mean_mse}, indent=2) + "\n"
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it, the means included."""
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return values | {"mean_r2": self.mean_r2, "mean_mse": self.mean_mse}
 
     @staticmethod
     def read(path: Path) -> "EncoderRecord":
-        """Read the file that :meth:`to_json` wrote.
+        """Read a file that holds what :meth:`to_dict` returned.
 
         Raises:
             UserError: where it is missing, damaged or of another version.
