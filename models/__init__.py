@@ -5,6 +5,7 @@ from disentangle.models.autoencoder_kl import AutoencoderKLSubspace
 from disentangle.models.covariance_pooling import GlobalCovariancePooling
 from disentangle.models.discriminator import Discriminator
 from disentangle.models.eigengan import EigenGAN
+from disentangle.models.encoder import LatentEncoder
 from disentangle.models.latent_discriminator import LatentDiscriminator
 from disentangle.models.quantized import QLAE, Tripod
 from disentangle.models.recogniser import Recogniser
@@ -28,6 +29,7 @@ __all__ = [
     "GaussianVAE",
     "GlobalCovariancePooling",
     "LatentDiscriminator",
+    "LatentEncoder",
     "Recogniser",
     "ResNet",
     "SkewOrthogonalConv2d",
