@@ -155,7 +155,7 @@ class _Matrix:
                 count = min(BLOCK, self.shape[0] - start)
                 content = self._read(file, count * row)
                 yield np.frombuffer(content, self.dtype).reshape(count, *self.shape[1:])
-            if file.read(1):
+            if self._read(file, 1, end=True):
                 raise files.damaged(self.path, "it goes on after its end", MEND)
 
     def _header(self, file: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...]]:
@@ -165,14 +165,14 @@ class _Matrix:
         lengths = struct.unpack(f"<{max(axes, 3)}I", self._read(file, 4 * max(axes, 3)))
         return TYPES[magic], lengths[:axes]
 
-    def _read(self, file: IO[bytes], count: int) -> bytes:
+    def _read(self, file: IO[bytes], count: int, end: bool = False) -> bytes:
         try:
             content = file.read(count)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise files.damaged(self.path, error, MEND) from None
         except OSError as error:
             raise files.cannot_read(self.path, error, MEND) from None
-        if len(content) != count:
+        if len(content) != count and not end:
             raise files.damaged(self.path, "it is cut short", MEND)
         return content
 

@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import product
 from math import prod
 from pathlib import Path
 
@@ -85,13 +86,16 @@ def _written(path: Path, size: int, source: Path, pieces: Callable[[], Iterator[
 
 def shrunk(pictures: Bytes, size: int) -> Bytes:
     """Pictures ``(n, h, h, c)`` at a whole fraction of their height and width: each pixel is the mean of a square."""
-    n, height, _, channels = pictures.shape
+    height = pictures.shape[1]
     factor, rest = divmod(height, size)
     if rest:
         raise ValueError(f"{height} is no multiple of {size}")
     if factor == 1:
         return pictures
-    blocks = pictures.reshape(n, size, factor, size, factor, channels)
-    sums = blocks.sum((2, 4), dtype=np.uint32)
-    means: Bytes = ((sums + factor * factor // 2) // factor**2).astype(np.uint8)
+    # from half a step up, as the quotient is rounded down; 16 bits, which are faster, hold 256 pixels and that
+    kind = np.dtype(np.uint16 if factor <= 16 else np.uint32)
+    sums = np.full_like(pictures[:, ::factor, ::factor], factor**2 // 2, dtype=kind)
+    for row, column in product(range(factor), repeat=2):
+        sums += pictures[:, row::factor, column::factor]
+    means: Bytes = np.floor_divide(sums, factor**2, dtype=kind).astype(np.uint8)
     return means
