@@ -22,7 +22,7 @@ COMMANDS = {
     "sweep": ("disentangle.apps.sweep", "train a recipe with several treatments and seeds, and compare the runs"),
     "discover": ("disentangle.apps.discover", "find latent directions of a run and draw what they do"),
     "app": ("disentangle.apps.traverse.launch", "open the web app: one slider a direction"),
-    "data": ("disentangle.apps.data", "list the data sets and draw a preview"),
+    "data": ("disentangle.apps.data", "list the data sets, draw a preview, or download one"),
     "list": ("disentangle.apps.list", "list the recipes"),
 }
 
