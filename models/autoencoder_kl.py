@@ -146,7 +146,7 @@ class AutoencoderKLSubspace(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return (Projection("layer 1", "subspace.basis", slice(0, self.latent_size), self.subspace.matrix),)
 
     @torch.no_grad()
-    def fit(self, images: Tensor, batch_size: int = 32) -> None:
+    def fit_subspace(self, images: Tensor, batch_size: int = 32) -> None:
         r"""Set subspace layer and posterior to the probabilistic principal components of these pictures' latents.
 
         With mean :math:`\mu`, principal directions :math:`u_j` of variances :math:`\lambda_j` and the mean

@@ -10,6 +10,7 @@ from disentangle.training.architectures import (
     ResNetConfig,
     TripodConfig,
     VAEConfig,
+    VanillaGANConfig,
 )
 from disentangle.training.hardware import make_accelerator
 from disentangle.training.loop import Trainer
@@ -78,6 +79,25 @@ RECIPES = {
         TINY,
         model=EigenGANConfig(rank=2, noise=4, base_channels=2, max_channels=4),
         loss=GANLoss(r1_every=2),
+    ),
+    "relativistic": replace(
+        TINY,
+        model=VanillaGANConfig(latent_size=4, base_channels=2, max_channels=4),
+        seed=1,  # at which the optimal learning rate is positive
+        loss=GANLoss(
+            adversarial="relativistic",
+            r1_weight=0.1,
+            r2_weight=0.1,
+            r1_every=2,
+            augment=0.0,
+            penalty="hessian",
+        ),
+    ),
+    "vp": replace(
+        TINY,
+        model=VanillaGANConfig(latent_size=4, base_channels=2, max_channels=4),
+        seed=1,  # at which the optimal learning rate is positive
+        loss=GANLoss(adversarial="non-saturating", r1_weight=0.0, gp_weight=20.0, augment=0.0, penalty="vp"),
     ),
     "classifier": replace(
         TINY,

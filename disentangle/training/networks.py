@@ -17,25 +17,38 @@ from disentangle.models import (
     Discriminator,
     EigenGAN,
     FactorVAE,
+    HSpaceDiffusion,
     LatentDiscriminator,
+    LatentEncoder,
+    Recogniser,
     ResNet,
     Tripod,
+    VanillaDiscriminator,
+    VanillaGAN,
 )
 from disentangle.training.recipe import Recipe
 
 NETWORKS = {
-    "AnnealedVAE": AnnealedVAE,
-    "AutoencoderKLSubspace": AutoencoderKLSubspace,
-    "BetaTCVAE": BetaTCVAE,
-    "BetaVAE": BetaVAE,
-    "DIPVAE": DIPVAE,
-    "Discriminator": Discriminator,
-    "EigenGAN": EigenGAN,
-    "FactorVAE": FactorVAE,
-    "LatentDiscriminator": LatentDiscriminator,
-    "QLAE": QLAE,
-    "ResNet": ResNet,
-    "Tripod": Tripod,
+    network.__name__: network
+    for network in (
+        AnnealedVAE,
+        AutoencoderKLSubspace,
+        BetaTCVAE,
+        BetaVAE,
+        DIPVAE,
+        Discriminator,
+        EigenGAN,
+        FactorVAE,
+        HSpaceDiffusion,
+        LatentDiscriminator,
+        LatentEncoder,
+        QLAE,
+        Recogniser,
+        ResNet,
+        Tripod,
+        VanillaDiscriminator,
+        VanillaGAN,
+    )
 }
 """Classes that a checkpoint may hold, by the name that diffusers writes into their ``config.json``."""
 

@@ -10,17 +10,20 @@ from disentangle.data import SETS, ImageSet, load
 from disentangle.errors import UserError, check_seed
 from disentangle.training.architectures import (
     AutoencoderKLConfig,
+    DiffusionConfig,
     EigenGANConfig,
     QLAEConfig,
     ResNetConfig,
     TripodConfig,
     VAEConfig,
+    VanillaGANConfig,
 )
 from disentangle.training.objectives import (
     AnnealedVAELoss,
     BetaTCVAELoss,
     BetaVAELoss,
     ClassifierLoss,
+    DiffusionLoss,
     DIPVAELoss,
     FactorVAELoss,
     GANLoss,
@@ -32,9 +35,10 @@ from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.treatments import TreatmentConfig
 
 # A new model or loss is a configuration in `architectures` or `objectives`, and its place here.
-ModelConfig = EigenGANConfig | VAEConfig | QLAEConfig | TripodConfig | AutoencoderKLConfig | ResNetConfig
+AutoencoderConfig = VAEConfig | QLAEConfig | TripodConfig | AutoencoderKLConfig
+ModelConfig = EigenGANConfig | VanillaGANConfig | AutoencoderConfig | DiffusionConfig | ResNetConfig
 GaussianLoss = BetaVAELoss | AnnealedVAELoss | FactorVAELoss | BetaTCVAELoss | DIPVAELoss
-LossConfig = GANLoss | GaussianLoss | QLAELoss | TripodLoss | ClassifierLoss
+LossConfig = GANLoss | GaussianLoss | QLAELoss | TripodLoss | DiffusionLoss | ClassifierLoss
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def test_a_published_folder_is_that_autoencoder(published: Path, tmp_path: Path)
 @pytest.mark.parametrize("freeze", [True, False])
 def test_a_loaded_model_is_saved_whole_and_stays_frozen(published: Path, tmp_path: Path, freeze: bool) -> None:
     model = AutoencoderKLSubspace.from_autoencoder(published, 16, 1, latent_size=5, freeze=freeze)
-    model.fit(pictures(9, channels=1))
+    model.fit_subspace(pictures(9, channels=1))
     model.save_pretrained(tmp_path / "saved", safe_serialization=True)
     for file in published.iterdir():  # it is not needed any more
         file.unlink()
@@ -75,7 +75,7 @@ def test_a_loaded_model_is_saved_whole_and_stays_frozen(published: Path, tmp_pat
 def test_fit_is_probabilistic_pca(published: Path) -> None:
     model = AutoencoderKLSubspace.from_autoencoder(published, 16, 3, latent_size=4).double()
     images = pictures(40).double()
-    model.fit(images, batch_size=7)
+    model.fit_subspace(images, batch_size=7)
     x = model.spatial(images)
     centred = x - x.mean(0)
     variances, directions = torch.linalg.eigh(centred.mT @ centred / 40)
@@ -188,6 +188,6 @@ def test_impossible_models_are_refused(changes: dict[str, object], words: str) -
 def test_too_few_pictures_are_refused() -> None:
     model = AutoencoderKLSubspace(**SMALL, latent_size=5)
     with pytest.raises(UserError, match="5 codes need more than 5 pictures, got 5"):
-        model.fit(pictures(5))
+        model.fit_subspace(pictures(5))
     with pytest.raises(UserError, match="differ in fewer than 5 directions"):
-        model.fit(pictures(1).expand(9, -1, -1, -1))
+        model.fit_subspace(pictures(1).expand(9, -1, -1, -1))
