@@ -105,7 +105,7 @@ RECIPES: dict[str, Recipe] = {
         data=DataConfig("scenes", size=32, pictures=20_000),
         model=AutoencoderKLConfig(),
         steps=3_000,
-        loss=replace(SMALL_VAE.loss, warmup=2_400),
+        loss=BetaVAELoss(beta=0.5, beta_start=8.0, warmup=2_400),
     ),
     "dsprites-beta-vae": replace(PUBLISHED, summary="β-VAE, settings of Locatello et al."),
     "dsprites-annealed-vae": replace(
