@@ -9,7 +9,7 @@ from tiny import RECIPES
 from disentangle.training.draws import Draws
 from disentangle.training.networks import build_networks
 from disentangle.training.objectives import Batch, BetaVAELoss
-from disentangle.training.objectives.vae import BetaVAEObjective, gaussian_kl, reconstruction_loss
+from disentangle.training.objectives.vae import VAEObjective, gaussian_kl, reconstruction_loss
 
 
 def test_kl_is_that_of_two_gaussians() -> None:
@@ -39,5 +39,6 @@ def batch(step: int = 1) -> Batch:
 @pytest.mark.parametrize(("step", "weight"), [(1, 0.25), (2, 0.5), (4, 1.0), (9, 1.0)])
 def test_beta_rises_over_the_warm_up(step: int, weight: float) -> None:
     model = build_networks(RECIPES["vae"], channels=1)["generator"]
-    terms = BetaVAEObjective(model, BetaVAELoss(beta=3.0, warmup=4))(batch(step))
+    loss = BetaVAELoss(beta=3.0, warmup=4)
+    terms = VAEObjective(model, loss.likelihood, loss.regularise)(batch(step))
     assert float(terms["loss"]) == pytest.approx(float(terms["reconstruction"] + 3 * weight * terms["kl"]), rel=1e-6)
