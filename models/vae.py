@@ -1,38 +1,48 @@
-"""A β-VAE whose decoder is steered through subspace layers, EigenGAN's way.
+"""Variational autoencoders with a Gaussian posterior: one network, named after the objective that trains it.
 
-Higgins et al., "β-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework", ICLR 2017. The encoder
-is that of Burgess et al., arXiv 1804.03599, and Locatello et al., arXiv 1811.12359; the decoder's blocks are those of
-He, Kan, Shan, "EigenGAN", ICCV 2021, arXiv 2104.12476, from learned first features instead of noise.
+The objectives are in :mod:`disentangle.training.objectives`; the class of a saved network tells which of them it was.
 """
 
-from itertools import pairwise
+from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from disentangle.errors import UserError
+from disentangle.errors import UserError, unknown_name
 from disentangle.generator import Projection
-from disentangle.models.blocks import SLOPE, EigenBlock, block_projections, check_channels, draw_normal, scales
+from disentangle.models.autoencoder import ConvDecoder, SubspaceDecoder, check_size, conv_encoder, glorot
+from disentangle.models.blocks import check_channels, draw_normal
+
+LATENTS = 10
+"""Codes of the published convolutional decoder."""
 
 
-class BetaVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """Convolutional Gaussian encoder; decoder with a subspace layer at each of its scales (4, 8, …, size/2).
+class GaussianVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """Convolutional Gaussian encoder, and one of two decoders.
+
+    ``decoder="subspace"`` has a subspace layer at each of its scales (4, 8, …, size/2), with ``rank`` codes each:
+    ``3 * rank`` codes at 32 and ``4 * rank`` at 64. ``decoder="conv"`` makes both networks those of Locatello et al.
+    2019, arXiv 1811.12359, as published for 64×64; at 32×32 each has one convolution less.
 
     Args:
         size: height and width of the pictures, 32 or 64.
         channels: 1 (grey) or 3 (RGB).
-        rank: ``q``, codes of each of the decoder's layers; there are ``3 * rank`` codes at 32 and ``4 * rank`` at 64.
-        base_channels: the decoder's channels at full resolution; they double with each coarser scale …
+        decoder: ``"subspace"`` or ``"conv"``.
+        latent_size: number of codes of the convolutional decoder, by default 10. That of the subspace decoder follows
+            from its rank.
+        rank: ``q``, codes of each of the subspace decoder's layers.
+        base_channels: the subspace decoder's channels at full resolution; they double with each coarser scale …
         max_channels: … up to this many.
-        encoder_channels: channels of the encoder's first two convolutions; the others have twice as many.
-        hidden: size of the encoder's dense layer.
+        encoder_channels: channels of the encoder's first two convolutions, published as 32; the others have twice as
+            many. The convolutional decoder mirrors them.
+        hidden: size of the encoder's dense layer and of the convolutional decoder's first, published as 256.
         seed: seed of the initial weights.
 
     Raises:
-        UserError: where ``size`` is not 32 or 64, ``channels`` not 1 or 3, or a number below 1.
+        UserError: where ``size`` is not 32 or 64, ``channels`` not 1 or 3, ``decoder`` unknown, a number below 1, or
+            ``latent_size`` not what the subspace decoder has.
     """
 
     @register_to_config
@@ -40,6 +50,8 @@ class BetaVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self,
         size: int = 64,
         channels: int = 1,
+        decoder: Literal["subspace", "conv"] = "subspace",
+        latent_size: int | None = None,
         rank: int = 3,
         base_channels: int = 16,
         max_channels: int = 64,
@@ -48,32 +60,38 @@ class BetaVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if size not in (32, 64):
-            raise UserError(f"size must be 32 or 64, got {size}")
+        check_size(size)
         check_channels(channels)
+        if decoder not in ("subspace", "conv"):
+            raise unknown_name("decoder", decoder, ("subspace", "conv"))
         if min(rank, base_channels, max_channels, encoder_channels, hidden) < 1:
             raise UserError(
                 "rank, base_channels, max_channels, encoder_channels and hidden must be at least 1, "
                 f"got {rank}, {base_channels}, {max_channels}, {encoder_channels} and {hidden}"
             )
-        layers = scales(size)
-        widths = [min(max_channels, base_channels * size // s) for s in [*layers, size]]
-        downs = [channels, encoder_channels, encoder_channels, 2 * encoder_channels, 2 * encoder_channels]
-        downs = downs[: len(layers) + 1]
-        self.rank = rank
-        self.latent_size = len(layers) * rank
+        if latent_size is not None and latent_size < 1:
+            raise UserError(f"latent_size must be at least 1, got {latent_size}")
+        published = decoder == "conv"
+        codes = latent_size or LATENTS if published else rank * (3 if size == 32 else 4)
+        if latent_size not in (None, codes):
+            raise UserError(
+                f"the subspace decoder has {codes} codes, {rank} a layer, and latent_size is {latent_size}: "
+                "leave it out and set rank, or take the conv decoder"
+            )
+        self.latent_size = codes
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            convolutions: list[nn.Module] = []
-            for narrow, wide in pairwise(downs):
-                convolutions += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), nn.ReLU(inplace=True)]
-            self.encoder = nn.Sequential(*convolutions)
+            self.encoder = conv_encoder(size, channels, encoder_channels, (4, 4, 2, 2) if published else (4, 4, 4, 4))
             self.posterior = nn.Sequential(
-                nn.Linear(downs[-1] * 4 * 4, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, 2 * self.latent_size)
+                nn.Linear(2 * encoder_channels * 4 * 4, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, 2 * codes)
             )
-            self.seed_features = nn.Parameter(0.5 * torch.randn(widths[0], 4, 4))
-            self.blocks = nn.ModuleList(EigenBlock(widths[i], widths[i + 1], s, rank) for i, s in enumerate(layers))
-            self.to_image = nn.Conv2d(widths[-1], channels, 3, padding=1)
+            self.synthesis: SubspaceDecoder | ConvDecoder
+            if published:
+                self.synthesis = ConvDecoder(size, channels, codes, encoder_channels, hidden)
+                self.apply(glorot)
+                glorot(self.posterior[-1], heads=2)
+            else:
+                self.synthesis = SubspaceDecoder(size, channels, rank, base_channels, max_channels)
 
     def posterior_of(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to mean and log-variance ``(n, d)`` of their codes."""
@@ -82,12 +100,7 @@ class BetaVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def logits(self, latents: Tensor) -> Tensor:
         """Latents ``(n, d)`` to pictures before the last non-linearity: ``tanh(logits / 2)`` is the picture."""
-        features = self.seed_features.expand(len(latents), -1, -1, -1)
-        if self.to_image.weight.is_contiguous(memory_format=torch.channels_last):
-            features = features.contiguous(memory_format=torch.channels_last)
-        for block, z in zip(self.blocks, latents.split(self.rank, dim=1), strict=True):
-            features = block(z, features)
-        return self.to_image(F.leaky_relu(features, SLOPE))  # type: ignore[no-any-return]
+        return self.synthesis(latents)  # type: ignore[no-any-return]
 
     def forward(self, images: Tensor) -> Tensor:
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to their reconstructions from the posterior's mean."""
@@ -99,7 +112,8 @@ class BetaVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def sample_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw ``(n, d)`` latents from the prior N(0, I)."""
-        return draw_normal(n, self.latent_size, generator, self.to_image.weight)
+        like: nn.Conv2d = self.encoder[0]  # type: ignore[assignment]
+        return draw_normal(n, self.latent_size, generator, like.weight)
 
     def synthesize(self, latents: Tensor) -> Tensor:
         """Latents ``(n, d)`` to pictures ``(n, channels, size, size)`` in [-1, 1], in float32 or float64."""
@@ -107,5 +121,30 @@ class BetaVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return torch.tanh((logits if logits.dtype == torch.float64 else logits.float()) / 2)
 
     def projections(self) -> tuple[Projection, ...]:
-        """The decoder's subspace layers, coarse to fine."""
-        return block_projections(self.blocks, "blocks")
+        """The decoder's subspace layers, coarse to fine, or the convolutional decoder's first dense layer."""
+        return self.synthesis.projections("synthesis")
+
+
+class BetaVAE(GaussianVAE):
+    """β-VAE: Higgins et al., "β-VAE: Learning Basic Visual Concepts with a Constrained Variational Framework", ICLR
+    2017. Networks and arguments are those of :class:`GaussianVAE`."""
+
+
+class AnnealedVAE(GaussianVAE):
+    """β-VAE of growing capacity: Burgess et al., "Understanding disentangling in β-VAE", 2018, arXiv 1804.03599.
+    Networks and arguments are those of :class:`GaussianVAE`."""
+
+
+class FactorVAE(GaussianVAE):
+    """FactorVAE: Kim and Mnih, "Disentangling by Factorising", ICML 2018, arXiv 1802.05983. Networks and arguments are
+    those of :class:`GaussianVAE`; its discriminator is a :class:`LatentDiscriminator`."""
+
+
+class BetaTCVAE(GaussianVAE):
+    """β-TCVAE: Chen, Li, Grosse, Duvenaud, "Isolating Sources of Disentanglement in Variational Autoencoders", NeurIPS
+    2018, arXiv 1802.04942. Networks and arguments are those of :class:`GaussianVAE`."""
+
+
+class DIPVAE(GaussianVAE):
+    """DIP-VAE: Kumar, Sattigeri, Balakrishnan, "Variational Inference of Disentangled Latent Concepts from Unlabeled
+    Observations", ICLR 2018, arXiv 1711.00848. Networks and arguments are those of :class:`GaussianVAE`."""

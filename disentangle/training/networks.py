@@ -7,15 +7,46 @@ from pathlib import Path
 from torch import nn
 
 from disentangle.errors import UserError
-from disentangle.models import BetaVAE, Discriminator, EigenGAN, LatentEncoder, ResNet
+from disentangle.models import (
+    DIPVAE,
+    QLAE,
+    AnnealedVAE,
+    AutoencoderKLSubspace,
+    BetaTCVAE,
+    BetaVAE,
+    Discriminator,
+    EigenGAN,
+    FactorVAE,
+    LatentDiscriminator,
+    LatentEncoder,
+    Recogniser,
+    ResNet,
+    Tripod,
+    VanillaDiscriminator,
+    VanillaGAN,
+)
 from disentangle.training.recipe import Recipe
 
 NETWORKS = {
-    "EigenGAN": EigenGAN,
-    "Discriminator": Discriminator,
-    "BetaVAE": BetaVAE,
-    "ResNet": ResNet,
-    "LatentEncoder": LatentEncoder,
+    network.__name__: network
+    for network in (
+        AnnealedVAE,
+        AutoencoderKLSubspace,
+        BetaTCVAE,
+        BetaVAE,
+        DIPVAE,
+        Discriminator,
+        EigenGAN,
+        FactorVAE,
+        LatentDiscriminator,
+        LatentEncoder,
+        QLAE,
+        Recogniser,
+        ResNet,
+        Tripod,
+        VanillaDiscriminator,
+        VanillaGAN,
+    )
 }
 """Classes that a checkpoint may hold, by the name that diffusers writes into their ``config.json``."""
 
