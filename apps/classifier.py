@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from disentangle.apps.classifier_scores import Integers, confusions, mistakes, score_classifier
+from disentangle.apps.codes import BATCH, floats
 from disentangle.apps.evaluate import Settings
 from disentangle.apps.history import KAPPA, curves_of
-from disentangle.apps.measure import BATCH, Clock, Json, floats, foot, head, load_model
+from disentangle.apps.measure import Clock, Json, foot, head, load_model
 from disentangle.data import ClassLabels, ImageSet
 from disentangle.errors import UserError
 from disentangle.training.draws import seeded

@@ -14,11 +14,16 @@ COMMANDS = {
     "demo": ("disentangle.apps.demo", "train, score and open a small generator, in under five minutes"),
     "train": ("disentangle.apps.train", "train a recipe, or go on with a run that was stopped"),
     "evaluate": ("disentangle.apps.evaluate", "score a run, a generator or a classifier: a report with pictures"),
+    "encode": (
+        "disentangle.apps.encode",
+        "train an encoder for a GAN or a diffusion model, so that its codes get scores",
+    ),
     "compare": ("disentangle.apps.compare", "put runs side by side: mean and spread over seeds, a table and a picture"),
     "sweep": ("disentangle.apps.sweep", "train a recipe with several treatments and seeds, and compare the runs"),
+    "import": ("disentangle.apps.adopt", "make a run of a published diffusion pipeline's folder"),
     "discover": ("disentangle.apps.discover", "find latent directions of a run and draw what they do"),
     "app": ("disentangle.apps.traverse.launch", "open the web app: one slider a direction"),
-    "data": ("disentangle.apps.data", "list the data sets and draw a preview"),
+    "data": ("disentangle.apps.data", "list the data sets, draw a preview, or download one"),
     "list": ("disentangle.apps.list", "list the recipes"),
 }
 

@@ -34,8 +34,9 @@ class Args:
 
     run: Annotated[Path, tyro.conf.Positional]
     """The run folder."""
-    method: str = "subspace"
-    """subspace (the learned axes), weights (SeFa), coordinates or random (baselines)."""
+    method: str = "auto"
+    """subspace (the learned axes), weights (SeFa), coordinates or random (baselines); auto is the subspace where there
+    is one, else the coordinates of a model with an encoder, else the weights."""
     layer: tuple[str, ...] = ()
     """Only these layers, such as "layer 2"; all by default."""
     directions: int = 8
@@ -83,7 +84,7 @@ def main(argv: list[str]) -> None:
     # Those that hardly move the picture are kept in the file, and left out of what people look at.
     order = [k for k in found.most_active(args.directions) if not found.still[k]] or found.most_active(1)
     latents = generator.sample_latents(max(args.rows, LOOP_ROWS), torch.Generator().manual_seed(args.seed))
-    folder = run.path / "directions" / args.method
+    folder = run.path / "directions" / found.discoverer
     found.save(folder)
     write_atomic(folder / "strips.png", png_bytes(strips(generator, found, latents[: args.rows], order)))
     moving = order[:LOOP_COLUMNS]

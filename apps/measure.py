@@ -4,34 +4,42 @@ import datetime
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from disentangle import __version__
+from disentangle.apps.codes import (
+    checked,
+    encode,
+    find_coder,
+    in_batches,
+    not_applicable,
+    notes_on_encoder,
+    reconstruct,
+    relate,
+)
 from disentangle.apps.evaluate import Settings
 from disentangle.apps.report import Pictures
 from disentangle.apps.scoring import (
-    INACTIVE,
     Labelled,
     Score,
     score_dci,
     score_mig,
     score_pictures,
     score_reconstructions,
+    score_regression,
 )
 from disentangle.data import ImageSet, LabelledSet
 from disentangle.directions import discover, measure_activity
 from disentangle.directions.draw import traverse
 from disentangle.errors import UserError
-from disentangle.generator import Encoder, Generator
+from disentangle.generator import Generator
 from disentangle.metrics import load_features
-from disentangle.pictures import to_uint8
 from disentangle.training.draws import seeded
 from disentangle.training.hardware import choose_device
 from disentangle.training.networks import hash_network, load_network
@@ -50,27 +58,17 @@ SHOWN, SHOWN_PAIRS = 48, 24
 STRIPS, REACH, COLUMNS = 8, 3.0, 9
 """Directions in the report at most, and how far, in standard deviations, and in how many pictures each is followed."""
 
-TELLING = 0.1
-"""Share of a factor that a code must know for a direction to be introduced by it."""
-
 FAINT = 0.005
 """Share of the strongest direction's activity below which a direction is not worth a strip."""
+
+ALONE = 0.999
+"""Entry of a direction's vector, of unit length, from which on it moves one latent alone."""
 
 PICTURES = 2_000
 """Pictures on each side of the Fréchet distance, if nothing else is asked for."""
 
 RECONSTRUCTED = 1_000
 """Pictures whose reconstruction is measured."""
-
-LEAST_CODES = 20
-"""Codes that scores need to learn from."""
-
-BATCH = 250
-
-
-@runtime_checkable
-class Autoencoder(Generator, Encoder, Protocol):
-    """A generator with an encoder."""
 
 
 class Clock:
@@ -116,30 +114,33 @@ def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
     with clock("Fréchet distance"):
         frechet, generated, real = compare_pictures(model, data, settings)
     scores, samples, pairs = [frechet], {"pictures": len(generated)}, None
-    if isinstance(model, Autoencoder):
+    coder = find_coder(run, model, step, device)
+    if coder is not None and coder.record is not None:
+        scores.append(score_regression(coder.record))
+    if coder is not None and coder.inverts(model):
         with clock("reconstructions"):
             originals = real[:RECONSTRUCTED]
-            reconstructions = reconstruct(model, originals, device)
+            reconstructions = reconstruct(model, coder, originals, device)
             scores.append(score_reconstructions(originals, reconstructions))
             samples["reconstructions"] = len(originals)
             pairs = originals[:SHOWN_PAIRS], reconstructions[:SHOWN_PAIRS]
-    absent = why_no_codes(model, data)
     labelled, codes = None, None
-    if isinstance(model, Encoder) and isinstance(data, LabelledSet):
+    if coder is not None and isinstance(data, LabelledSet):
         with clock("codes"):
-            labelled, codes = encode(model, data, settings, device)
+            labelled, codes = encode(coder.encoder, data, settings, device)
             samples |= {"train_codes": labelled.train, "test_codes": len(labelled.codes) - labelled.train}
         scores = [*score_codes(labelled, settings, clock), *scores]
     with clock("directions"):
         directions, strips = follow(model, settings.seed)
-    if codes is not None and labelled is not None:
-        relate(codes, directions, scores[0], labelled.names)
+    if codes is not None and labelled is not None and coder is not None:
+        relate(codes, directions, scores[0], labelled.names, coder.latents)
     report = head(run, model, step, settings, weights, data) | {
         "samples": samples,
         "scores": [score.to_dict() for score in scores],
-        "not_applicable": [{"name": name, "reason": absent} for name in ("MIG", "DCI") if absent],
-        "notes": clipped(data, settings, samples),
+        "not_applicable": not_applicable(run, model, step, data, coder),
+        "notes": [*notes_on_encoder(run, coder), *clipped(data, settings, samples)],
         "codes": codes,
+        "encoder": coder.record.to_dict() if coder is not None and coder.record is not None else None,
         "directions": directions,
     }
     return report | foot(clock), Pictures(generated[:SHOWN], real[:SHOWN], pairs, strips)
@@ -201,47 +202,9 @@ def compare_pictures(model: Generator, data: ImageSet, settings: Settings) -> tu
     return score_pictures(network, generated, real, other, seed=settings.seed), generated, real
 
 
-def reconstruct(model: Autoencoder, images: Tensor, device: torch.device) -> Tensor:
-    """What the decoder makes of the codes of uint8 pictures, uint8."""
-    return in_batches(lambda x: checked(model.synthesize(model.encode(floats(x).to(device)))), images)
-
-
-def encode(model: Encoder, data: LabelledSet, settings: Settings, device: torch.device) -> tuple[Labelled, Json]:
-    """Codes of pictures drawn at random without repetition, with their factors; and which codes are in use."""
-    wanted = settings.train_samples + settings.test_samples
-    n = min(wanted, len(data))
-    train = n * settings.train_samples // wanted
-    if train < LEAST_CODES or train == n:
-        raise UserError(
-            f"the {n:,} pictures that the data set has for --train-samples {settings.train_samples} and --test-samples "
-            f"{settings.test_samples} leave {train} and {n - train}, and at least {LEAST_CODES} and 1 are needed: "
-            "change their ratio"
-        )
-    chosen = torch.randperm(len(data), generator=seeded(settings.seed, "codes"))[:n]
-    means, divergences = [], []
-    for part in chosen.split(BATCH):
-        images = floats(data.images(part)).to(device)
-        if hasattr(model, "posterior_of"):
-            mean, log_variance = model.posterior_of(images)
-            divergences.append((mean.square() + log_variance.exp() - log_variance - 1).cpu().double() / 2)
-        else:
-            mean = model.encode(images)
-        means.append(mean.float().cpu())
-    codes = torch.cat(means)
-    if not bool(codes.isfinite().all()):
-        raise UserError("the codes are not finite: the training has diverged; score an earlier step with --checkpoint")
-    variance = codes.double().var(dim=0)
-    info: Json = {
-        "variance": variance.tolist(),
-        "kl": torch.cat(divergences).mean(0).tolist() if divergences else None,
-        "active": (variance > INACTIVE).tolist(),
-    }
-    return Labelled(codes.numpy(), data.factors(chosen).numpy(), train, data.factor_names), info
-
-
 def follow(model: Generator, seed: int) -> tuple[Json, list[Tensor]]:
-    """The most active directions of the subspace layers, and one strip of pictures along each."""
-    found = measure_activity(model, discover(model, "subspace", seed=seed), seed=seed)
+    """The most active of the directions that the training meant to separate, and one strip of pictures along each."""
+    found = measure_activity(model, discover(model, seed=seed), seed=seed)
     positions = torch.linspace(-REACH, REACH, COLUMNS).tolist()
     start = model.sample_latents(1, seeded(seed, "strips"))
     best = found.most_active(STRIPS)
@@ -249,7 +212,8 @@ def follow(model: Generator, seed: int) -> tuple[Json, list[Tensor]]:
     entries = []
     for k, label in enumerate(found.labels):
         axis = int(found.vectors[k].argmax())
-        entries.append({"name": label, "activity": float(found.activity[k]), "latent": axis})
+        moved = axis if float(found.vectors[k, axis]) > ALONE else None
+        entries.append({"name": label, "activity": float(found.activity[k]), "latent": moved})
     info = {
         "discoverer": found.discoverer,
         "count": len(found),
@@ -258,29 +222,6 @@ def follow(model: Generator, seed: int) -> tuple[Json, list[Tensor]]:
         "shown": best,
     }
     return info, [traverse(model, found, k, start, positions) for k in best]
-
-
-def why_no_codes(model: Generator, data: ImageSet) -> str:
-    """Why MIG and DCI cannot be had; empty where they can."""
-    if not isinstance(model, Encoder):
-        return "needs codes of pictures, and this generator has no encoder"
-    if not isinstance(data, LabelledSet):
-        return f"needs labelled pictures, and the data set {data.name!r} has no labels"
-    return ""
-
-
-def relate(codes: Json, directions: Json, gap: Score, factors: Sequence[str]) -> None:
-    """Name every code by the direction that moves it alone, and tell of every direction what its code knows."""
-    entropy = np.array(gap.parts["entropy"])
-    information = np.array(gap.parts["mutual_information"])
-    shares = np.divide(information, entropy, out=np.zeros_like(information), where=entropy > 0)
-    codes["names"] = [f"code {j + 1}" for j in range(len(shares))]
-    for entry in directions["all"]:
-        j = entry["latent"]
-        codes["names"][j] = entry["name"]
-        best = int(shares[j].argmax())
-        if shares[j, best] >= TELLING and codes["active"][j]:
-            entry |= {"factor": factors[best], "share": float(shares[j, best])}
 
 
 def clipped(data: ImageSet, settings: Settings, samples: dict[str, int]) -> list[str]:
@@ -314,26 +255,3 @@ def versions() -> dict[str, str]:
     """Of what decides the numbers."""
     names = ("torch", "numpy", "scikit-learn")
     return {"disentangle": __version__, "python": platform.python_version()} | {name: version(name) for name in names}
-
-
-def floats(images: Tensor) -> Tensor:
-    """8-bit pictures as models take them: float, black -1 to white 1."""
-    return images.float() / 127.5 - 1.0
-
-
-def checked(images: Tensor) -> Tensor:
-    """Generated pictures as uint8 on the CPU.
-
-    Raises:
-        UserError: where they are not finite.
-    """
-    if not bool(images.isfinite().all()):
-        raise UserError(
-            "the generated pictures are not finite: the training has diverged; score an earlier step with --checkpoint"
-        )
-    return to_uint8(images)
-
-
-def in_batches(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """The function's results for a few rows at a time, put together."""
-    return torch.cat([function(part) for part in rows.split(BATCH)])

@@ -27,6 +27,7 @@ LEGEND = {
     "noise": "random codes of the same shape",
     "other data": "as many other pictures of the data set, what a perfect generator would get",
     "mean picture": "the mean of the data's pictures, over and over",
+    "prior's mean": "answering 0 for every code, whatever the picture",
     "most frequent class": "what is right by always answering with the most frequent class",
     "most frequent classes": "the same with as many answers",
     "class frequencies": "giving every picture the classes' frequencies as probabilities",

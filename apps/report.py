@@ -24,6 +24,8 @@ KNOWS = "; beside it stands the factor that the code of this direction knows mos
 
 IN_USE, KL = "variance of a code over the data", "nats that a code carries about a picture (KL divergence)"
 
+KNOWN = "share of a code's variance that it gets right (R²)"
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -104,6 +106,7 @@ def render(report: Json, pictures: Pictures, history: Sequence[Mapping[str, Any]
             for entry, strip in zip(shown, pictures.strips, strict=True)
         ],
         **_matrices(report),
+        **_regression(report),
     )
 
 
@@ -137,7 +140,7 @@ def _matrices(report: Json) -> Json:
     if codes is None:
         return {"heatmaps": [], "left_out": "", "codes_chart": "", "codes_title": ""}
     parts = {score["name"]: score["parts"] for score in report["scores"]}
-    names = [name.replace("layer ", "").replace(" ", "") for name in codes["names"]]
+    names = _short(codes["names"])
     gap = parts["MIG"]
     shares = [
         [value / entropy if entropy > 0 else 0.0 for value in row]
@@ -159,6 +162,22 @@ def _matrices(report: Json) -> Json:
         "codes_chart": columns(names, spread, codes["active"], unit),
         "codes_title": f"{sum(codes['active'])} of {len(names)} codes are in use: {unit}",
     }
+
+
+def _regression(report: Json) -> dict[str, str]:
+    """What the page shows of a trained encoder: how well it knows each code."""
+    encoder, codes = report.get("encoder"), report["codes"]
+    if encoder is None:
+        return {"regression": "", "regression_title": ""}
+    known = [share > 0.5 for share in encoder["r2"]]
+    return {
+        "regression": columns(_short((codes or encoder)["names"]), encoder["r2"], known, KNOWN, digits=2),
+        "regression_title": f"Of {sum(known)} of {len(known)} codes the trained encoder knows more than half: {KNOWN}",
+    }
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    return [name.replace("layer ", "").replace(", latent ", " · ").replace(" ", "") for name in names]
 
 
 def _turned(rows: Sequence[Sequence[float]]) -> list[list[float]]:

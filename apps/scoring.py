@@ -18,6 +18,7 @@ from torch import Tensor
 
 from disentangle.errors import DisentangleWarning
 from disentangle.metrics import DCI, Result, dci, frechet_distance, interval, mig, noise, perfect, rotated
+from disentangle.training.encoder import EncoderRecord
 
 Json = dict[str, Any]
 Floats = NDArray[np.floating[Any]]
@@ -238,6 +239,27 @@ def score_reconstructions(originals: Tensor, reconstructions: Tensor) -> Score:
         baselines={"mean picture": float((truth - truth.mean(dim=0)).square().mean())},
         settings={"samples": len(truth)},
         parts={"psnr": -10 * math.log10(error) if error > 0 else None},
+    )
+
+
+def score_regression(record: EncoderRecord) -> Score:
+    """How well the encoder that was trained for a generator knows the codes, beside always answering their mean.
+
+    Args:
+        record: what was measured when it was trained, on pictures that it was not trained on.
+    """
+    return Score(
+        name="Regression error",
+        variant=f"mean squared error of a code in units of its prior variance, mean over {len(record.mse)} codes, "
+        f"{record.settings.test_pictures:,} generated pictures that it was not trained on",
+        value=record.mean_mse,
+        better="lower",
+        range=(0.0, 1.0),
+        explanation="How much of the codes the trained encoder cannot read off the pictures: 0 if it reads them all, 1 "
+        "if it knows nothing. It may be the encoder's fault, or nothing in the picture that tells.",
+        baselines={"prior's mean": 1.0},
+        settings={"samples": record.settings.test_pictures, "steps": record.step, "seed": record.settings.seed},
+        parts={"mse": list(record.mse), "r2": list(record.r2), "names": list(record.names)},
     )
 
 

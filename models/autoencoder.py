@@ -62,12 +62,18 @@ class SubspaceDecoder(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents ``(n, d)`` to logits ``(n, channels, size, size)``."""
+        return self.features(latents)[-1]
+
+    def features(self, latents: Tensor) -> tuple[Tensor, ...]:
+        """Latents ``(n, d)`` to what each block makes of them, coarse to fine, the logits last."""
         features = self.seed_features.expand(len(latents), -1, -1, -1)
         if self.to_image.weight.is_contiguous(memory_format=torch.channels_last):
             features = features.contiguous(memory_format=torch.channels_last)
+        outputs = []
         for block, z in zip(self.blocks, latents.split(self.rank, dim=1), strict=True):
             features = block(z, features)
-        return self.to_image(F.leaky_relu(features, SLOPE))  # type: ignore[no-any-return]
+            outputs.append(features)
+        return *outputs, self.to_image(F.leaky_relu(features, SLOPE))
 
     def projections(self, prefix: str) -> tuple[Projection, ...]:
         """The subspace layers, coarse to fine, of the decoder that is ``prefix`` in its model."""
@@ -102,9 +108,16 @@ class ConvDecoder(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents ``(n, d)`` to logits ``(n, channels, size, size)``."""
+        return self.features(latents)[-1]
+
+    def features(self, latents: Tensor) -> tuple[Tensor, ...]:
+        """Latents ``(n, d)`` to what the dense layers and each convolution make of them, the logits last."""
         # Rows, columns, channels, as published; so they also lie in memory as convolutions like them.
-        features = self.dense(latents).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)
-        return self.convolutions(features)  # type: ignore[no-any-return]
+        outputs = [self.dense(latents).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2)]
+        # The ReLUs are in place: what follows one is its convolution's output, too.
+        for convolution, activation in zip(self.convolutions[::2], [*self.convolutions[1::2], nn.Identity()]):
+            outputs.append(activation(convolution(outputs[-1])))
+        return tuple(outputs)
 
     def projections(self, prefix: str) -> tuple[Projection, ...]:
         """The first dense layer, of the decoder that is ``prefix`` in its model."""

@@ -3,6 +3,8 @@
 He, Kan, Shan, "EigenGAN: Layer-Wise Eigen-Learning for GANs", ICCV 2021, arXiv 2104.12476.
 """
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 
 from disentangle.errors import UserError
 from disentangle.generator import Projection
+from disentangle.models.activations import ShowsActivations
 from disentangle.models.blocks import (
     SLOPE,
     EigenBlock,
@@ -23,7 +26,7 @@ from disentangle.models.blocks import (
 )
 
 
-class EigenGAN(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class EigenGAN(ModelMixin, ConfigMixin, ShowsActivations):  # type: ignore[misc]
     """Generator with a subspace layer at each of its scales (4, 8, …, size/2).
 
     The latents are ``layers * rank`` coordinates in the subspaces, coarse to fine, and then ``noise`` numbers that
@@ -74,13 +77,27 @@ class EigenGAN(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents ``(n, latent_size)`` to pictures ``(n, channels, size, size)`` in [-1, 1]."""
+        return self.picture_and_activations(latents, 0)[0]
+
+    @property
+    def depth(self) -> int:
+        """Number of the blocks' convolutions but for the last, whose result is activated in place."""
+        return 2 * len(self.blocks) - 1
+
+    def maps(self, latents: Tensor) -> Iterator[Tensor]:
+        """What the two convolutions of each block compute, ``(n, c, s, s)``, the picture before its tanh at last.
+
+        The dense layer before them, which no direction enters, is left out.
+        """
         codes, noise = latents.split([self.latent_size - self.noise, self.noise], dim=1)
         features = self.seed_features(noise).unflatten(1, (-1, 4, 4))
         if self.to_image.weight.is_contiguous(memory_format=torch.channels_last):
             features = features.contiguous(memory_format=torch.channels_last)
         for block, z in zip(self.blocks, codes.split(self.rank, dim=1), strict=True):
-            features = block(z, features)
-        return torch.tanh(self.to_image(F.leaky_relu(features, SLOPE, inplace=True)))
+            for result in block.maps(z, features):  # type: ignore[operator]
+                features = result
+                yield features
+        yield self.to_image(F.leaky_relu(features, SLOPE, inplace=True))
 
     def sample_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw ``(n, latent_size)`` latents from N(0, I)."""

@@ -3,10 +3,26 @@
 from dataclasses import replace
 from pathlib import Path
 
-from disentangle.training.architectures import EigenGANConfig, ResNetConfig, VAEConfig
+from disentangle.training.architectures import (
+    AutoencoderKLConfig,
+    EigenGANConfig,
+    QLAEConfig,
+    ResNetConfig,
+    TripodConfig,
+    VAEConfig,
+    VanillaGANConfig,
+)
 from disentangle.training.hardware import make_accelerator
 from disentangle.training.loop import Trainer
-from disentangle.training.objectives import BetaTCVAELoss, BetaVAELoss, ClassifierLoss, FactorVAELoss, GANLoss
+from disentangle.training.objectives import (
+    BetaTCVAELoss,
+    BetaVAELoss,
+    ClassifierLoss,
+    FactorVAELoss,
+    GANLoss,
+    QLAELoss,
+    TripodLoss,
+)
 from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.training.recipe import DataConfig, Recipe
 from disentangle.training.run import Run
@@ -41,10 +57,47 @@ RECIPES = {
         model=VAEConfig(decoder="conv", latent_size=4, encoder_channels=2, hidden=8),
         loss=FactorVAELoss(discriminator_hidden=8, discriminator_layers=2),
     ),
+    "qlae": replace(
+        TINY,
+        # So many values that codes which nothing has trained yet have different ones.
+        model=QLAEConfig(rank=2, base_channels=2, max_channels=4, encoder_channels=4, hidden=8, values=1_000),
+        loss=QLAELoss(),
+        optimizer=AdamConfig(learning_rate=1e-3, weight_decay=0.1),
+    ),
+    "tripod": replace(
+        TINY,
+        model=TripodConfig(rank=2, base_channels=2, max_channels=4, encoder_channels=4, hidden=8, values=1_000),
+        loss=TripodLoss(multi_information=0.1, hessian=0.1, hessian_every=2),
+    ),
+    "autoencoder-kl": replace(
+        TINY,
+        model=AutoencoderKLConfig(latent_size=3, block_out_channels=(4, 8), latent_channels=2, norm_groups=2),
+        loss=BetaVAELoss(),
+        seed=3,
+    ),
     "gan": replace(
         TINY,
         model=EigenGANConfig(rank=2, noise=4, base_channels=2, max_channels=4),
         loss=GANLoss(r1_every=2),
+    ),
+    "relativistic": replace(
+        TINY,
+        model=VanillaGANConfig(latent_size=4, base_channels=2, max_channels=4),
+        seed=1,  # at which the optimal learning rate is positive
+        loss=GANLoss(
+            adversarial="relativistic",
+            r1_weight=0.1,
+            r2_weight=0.1,
+            r1_every=2,
+            augment=0.0,
+            penalty="hessian",
+        ),
+    ),
+    "vp": replace(
+        TINY,
+        model=VanillaGANConfig(latent_size=4, base_channels=2, max_channels=4),
+        seed=1,  # at which the optimal learning rate is positive
+        loss=GANLoss(adversarial="non-saturating", r1_weight=0.0, gp_weight=20.0, augment=0.0, penalty="vp"),
     ),
     "classifier": replace(
         TINY,

@@ -5,6 +5,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from disentangle.orthogonal import skew_part
 from disentangle.subspace import SubspaceLayer
 from disentangle.treatments import TREATMENTS, Treatment, TreatmentConfig, bind
 
@@ -82,3 +83,41 @@ def started(*names: str, lr: float = 0.1, **options) -> tuple[Toy, Treatment, to
 def singular_values(weight: Tensor) -> Tensor:
     """Those of a weight as a matrix, its first dimension against all others."""
     return torch.linalg.svdvals(weight.detach().flatten(1).double())
+
+
+RATE, MOMENTUM, DECAY = 0.05, 0.9, 0.01
+"""Of the optimiser whose step :func:`by_hand` takes."""
+
+
+def by_hand(
+    names: tuple[str, ...], target: str, raw: Tensor, gradient: Tensor, momentum: Tensor, convolution: bool
+) -> tuple[Tensor, float, float]:
+    """SGD with momentum and weight decay, treated: the new weight, its rate and the optimal one.
+
+    ``momentum`` is changed in place.
+    """
+
+    def active(direction: Tensor) -> Tensor:
+        return skew_part(direction) if convolution else direction
+
+    def nearest(direction: Tensor) -> Tensor:
+        left, _, right = torch.linalg.svd(direction.flatten(1), full_matrices=False)
+        return active((left @ right).reshape(direction.shape))
+
+    def rate(direction: Tensor) -> tuple[float, float]:
+        w, l = active(raw).flatten(), direction.flatten()  # noqa: E741
+        optimal = float((w @ w) * (l @ w) / ((w @ w) * (l @ l) + 2 * (l @ w) ** 2))
+        scale_free = {"sn", "ow"} & set(names)
+        rounding = scale_free and abs(float(l @ w / w.norm() / l.norm())) < 1e-4
+        optimal = 0.0 if rounding else optimal
+        return (optimal if "olr" in names and 0 < optimal < RATE else RATE), optimal
+
+    if target == "gradient" or not {"nog", "olr"} & set(names):
+        gradient = nearest(gradient) if "nog" in names else gradient
+        eta, optimal = rate(gradient)
+        momentum.mul_(MOMENTUM).add_(gradient + DECAY * raw)
+        return raw - eta * momentum, eta, optimal
+    momentum.mul_(MOMENTUM).add_(gradient)
+    direction = nearest(momentum) if "nog" in names else momentum.clone()
+    eta, optimal = rate(direction)
+    return (1 - eta * DECAY) * raw - eta * direction, eta, optimal

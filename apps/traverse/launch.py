@@ -71,7 +71,7 @@ def launch(runs: Path, port: int | None = None, open_browser: bool = False, bloc
     from disentangle.apps.traverse.studio import Studio
 
     studio = Studio(Path(runs))
-    studio.open(studio.names()[0], "subspace")  # what is wrong with it is said here and not in the browser
+    studio.open(studio.names()[0], "auto")  # what is wrong with it is said here and not in the browser
     page = build(studio)
     try:
         page.launch(

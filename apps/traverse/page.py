@@ -15,6 +15,7 @@ FIRST, MOST = 12, 48
 SEEDS = 2**31 - 1
 SLIDER = "direction-"
 METHODS = [
+    ("as trained", "auto"),
     ("subspaces", "subspace"),
     ("weights (SeFa)", "weights"),
     ("coordinates", "coordinates"),
@@ -56,7 +57,7 @@ def build(studio: Studio) -> gr.Blocks:
             with gr.Column(scale=6, min_width=340):
                 with gr.Row():
                     run = gr.Dropdown(names, value=names[0], label="Run", min_width=150, elem_id="run")
-                    method = gr.Dropdown(METHODS, value="subspace", label="Directions", min_width=150, elem_id="method")
+                    method = gr.Dropdown(METHODS, value="auto", label="Directions", min_width=150, elem_id="method")
                 facts = gr.HTML(elem_id="facts")
                 with gr.Column(elem_classes="sliders"):
                     sliders = [_slider(i) for i in range(FIRST)]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from disentangle.apps.discover import find
-from disentangle.directions import Directions, combine, move
+from disentangle.directions import Directions, combine, move, natural_method
 from disentangle.errors import UserError
 from disentangle.generator import Generator
 from disentangle.pictures import to_uint8
@@ -118,6 +118,7 @@ class Studio:
         with self._opening:
             weights = run.weights_hash()
             generator = self._generator(run.path, weights)
+            method = natural_method(generator) if method == "auto" else method
             directions, note = _stored(run, method, weights)
             if directions is None:
                 directions = self._found(run.path, weights, method)

@@ -1,8 +1,18 @@
 """Directions in latent space: discover, keep, measure, move along."""
 
 from disentangle.directions.activity import measure_activity
-from disentangle.directions.discover import METHODS, discover, spectral_gaps
+from disentangle.directions.discover import METHODS, discover, natural_method, spectral_gaps
 from disentangle.directions.edits import combine, move, place
 from disentangle.directions.file import Directions
 
-__all__ = ["METHODS", "Directions", "combine", "discover", "measure_activity", "move", "place", "spectral_gaps"]
+__all__ = [
+    "METHODS",
+    "Directions",
+    "combine",
+    "discover",
+    "measure_activity",
+    "move",
+    "natural_method",
+    "place",
+    "spectral_gaps",
+]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from disentangle.directions.file import Directions
 from disentangle.errors import UserError, unknown_name
-from disentangle.generator import Generator, Projection
+from disentangle.generator import Encoder, Generator, Projection
 from disentangle.subspace import SubspaceLayer
 
 
@@ -31,7 +31,7 @@ class _Layer:
 
 def discover(
     generator: Generator,
-    method: str = "subspace",
+    method: str = "auto",
     *,
     layer: str | Sequence[str] | None = None,
     directions: int | None = None,
@@ -47,7 +47,8 @@ def discover(
 
     Args:
         generator: whose latents.
-        method: ``"subspace"``, ``"weights"``, ``"coordinates"`` or ``"random"``.
+        method: ``"subspace"``, ``"weights"``, ``"coordinates"`` or ``"random"``; ``"auto"`` for what
+            :func:`natural_method` says.
         layer: name or names of the layers to look into; all by default.
         directions: keep this many, the first of the spectrum; all by default.
         stack: treat the layers that see the same latents as one, their matrices on top of one another; otherwise each
@@ -65,8 +66,9 @@ def discover(
             needs.
         ValueError: where ``directions`` is less than one.
     """
+    method = natural_method(generator) if method == "auto" else method
     if method not in METHODS:
-        raise unknown_name("discovery method", method, METHODS)
+        raise unknown_name("discovery method", method, ["auto", *METHODS])
     if directions is not None and directions < 1:
         raise ValueError(f"expected at least one direction, got {directions}")
     projections = _selected(_projections(generator, method), layer)
@@ -94,6 +96,18 @@ def discover(
         seed=seed,
         weights=weights,
     )
+
+
+def natural_method(generator: Generator) -> str:
+    """The method whose directions a generator's training meant to separate.
+
+    Returns:
+        ``"subspace"`` where there is a subspace layer; else ``"coordinates"`` where there is an encoder, whose codes
+        these are; else ``"weights"``.
+    """
+    if any(_is_subspace(generator, projection) for projection in generator.projections()):
+        return "subspace"
+    return "coordinates" if isinstance(generator, Encoder) else "weights"
 
 
 def spectral_gaps(singular_values: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -31,9 +32,20 @@ def follow_memory_format(optimizer: torch.optim.Optimizer) -> None:
 
 
 def save(
-    run: Run, step: int, networks: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
+    run: Run,
+    step: int,
+    networks: Mapping[str, nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    files: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write the checkpoint of ``step`` and remove those too old to keep.
+
+    Args:
+        run: whose checkpoint.
+        step: the step just done.
+        networks: by the names of their folders.
+        optimizers: by name.
+        files: text files that belong to it, by name.
 
     Raises:
         UserError: where it cannot be written; the earlier checkpoints stay.
@@ -59,6 +71,8 @@ def save(
             for name, network in folded.items():
                 network.save_pretrained(folder / name, safe_serialization=True)  # type: ignore[operator]
             save_file(tensors, folder / "trainer.safetensors")
+            for name, text in files.items():
+                (folder / name).write_text(text)
         except SafetensorError as error:  # what safetensors makes of "no space left on device"
             raise OSError(str(error)) from error
         (folder / "trainer.json").write_text(json.dumps(state))
@@ -89,7 +103,7 @@ def restore(run: Run, networks: Mapping[str, nn.Module], optimizers: Mapping[str
             network.load_state_dict(weights)
         tensors = {key: value for key, value in tensors.items() if not key.startswith(RAW)}
         state = json.loads((folder / "trainer.json").read_text())
-        for name, optimizer in optimizers.items():
+        for name, optimizer in optimizers.items() if state["param_groups"] else ():  # none: weights from elsewhere
             values: dict[int, dict[str, Tensor]] = {}
             for key, tensor in tensors.items():
                 owner, index, entry = key.split(".", 2)

@@ -9,27 +9,46 @@ from torch import nn
 from disentangle.errors import UserError
 from disentangle.models import (
     DIPVAE,
+    QLAE,
     AnnealedVAE,
+    AutoencoderKLSubspace,
     BetaTCVAE,
     BetaVAE,
     Discriminator,
     EigenGAN,
     FactorVAE,
+    HSpaceDiffusion,
     LatentDiscriminator,
+    LatentEncoder,
+    Recogniser,
     ResNet,
+    Tripod,
+    VanillaDiscriminator,
+    VanillaGAN,
 )
 from disentangle.training.recipe import Recipe
 
 NETWORKS = {
-    "AnnealedVAE": AnnealedVAE,
-    "BetaTCVAE": BetaTCVAE,
-    "BetaVAE": BetaVAE,
-    "DIPVAE": DIPVAE,
-    "Discriminator": Discriminator,
-    "EigenGAN": EigenGAN,
-    "FactorVAE": FactorVAE,
-    "LatentDiscriminator": LatentDiscriminator,
-    "ResNet": ResNet,
+    network.__name__: network
+    for network in (
+        AnnealedVAE,
+        AutoencoderKLSubspace,
+        BetaTCVAE,
+        BetaVAE,
+        DIPVAE,
+        Discriminator,
+        EigenGAN,
+        FactorVAE,
+        HSpaceDiffusion,
+        LatentDiscriminator,
+        LatentEncoder,
+        QLAE,
+        Recogniser,
+        ResNet,
+        Tripod,
+        VanillaDiscriminator,
+        VanillaGAN,
+    )
 }
 """Classes that a checkpoint may hold, by the name that diffusers writes into their ``config.json``."""
 

@@ -19,7 +19,7 @@ class AdamConfig:
     Attributes:
         learning_rate: initial learning rate.
         betas: decay of the moments.
-        weight_decay: decoupled weight decay.
+        weight_decay: decoupled weight decay, of matrices and filters; biases, scales and QLAE's values keep theirs.
         decay: fraction of the steps, at the end, over which the rate falls linearly to 0.
     """
 
@@ -35,7 +35,11 @@ class AdamConfig:
         return self.learning_rate * min(1.0, (steps - step + 1) / max(1.0, self.decay * steps))
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The optimiser of these groups of parameters."""
+        """The optimiser of these groups of parameters; with weight decay, a group with vectors becomes two."""
+        if self.weight_decay > 0:
+            parts = [(group, [p for p in group["params"] if p.ndim > 1]) for group in groups]
+            vectors = [(group | {"weight_decay": 0.0}, [p for p in group["params"] if p.ndim < 2]) for group in groups]
+            groups = [group | {"params": params} for group, params in parts + vectors if params]
         return torch.optim.AdamW(
             groups, lr=self.learning_rate, betas=self.betas, weight_decay=self.weight_decay, fused=True
         )

@@ -21,10 +21,11 @@ class ProgressLine:
         steps: steps of the whole training.
         start: steps already done.
         shown: whether this process is the one that speaks.
+        unit: what a step is called.
     """
 
-    def __init__(self, steps: int, start: int, shown: bool) -> None:
-        self.steps, self.start = steps, start
+    def __init__(self, steps: int, start: int, shown: bool, unit: str = "step") -> None:
+        self.steps, self.start, self.unit = steps, start, unit
         self.began = self.spoke = time.monotonic()
         self.losses = ""
         self.shown = shown
@@ -32,7 +33,7 @@ class ProgressLine:
         self.task = TaskID(0)
         if shown and sys.stderr.isatty():
             self.bar = Progress(
-                TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
+                TextColumn(unit + " {task.completed:.0f}/{task.total:.0f}"),
                 BarColumn(),
                 TextColumn("{task.fields[speed]}"),
                 TimeRemainingColumn(),
@@ -51,12 +52,13 @@ class ProgressLine:
         now = time.monotonic()
         speed = (step - self.start) / max(now - self.began, 1e-9)
         if self.bar is not None:
-            self.bar.update(self.task, completed=step, speed=f"{speed:.1f} steps/s", losses=self.losses)
+            self.bar.update(self.task, completed=step, speed=f"{speed:.1f} {self.unit}s/s", losses=self.losses)
         elif now - self.spoke >= LOG_SECONDS or step == self.steps:
             self.spoke = now
             left = (self.steps - step) / max(speed, 1e-9)
             clock = f"{left // 60:.0f}:{left % 60:02.0f}"
-            logger.info("step %d/%d  %.1f steps/s  %s left  %s", step, self.steps, speed, clock, self.losses)
+            rate = f"{speed:.1f} {self.unit}s/s"
+            logger.info("%s %d/%d  %s  %s left  %s", self.unit, step, self.steps, rate, clock, self.losses)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

@@ -8,23 +8,37 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from disentangle.data import SETS, ImageSet, load
 from disentangle.errors import UserError, check_seed
-from disentangle.training.architectures import EigenGANConfig, ResNetConfig, VAEConfig
+from disentangle.training.architectures import (
+    AutoencoderKLConfig,
+    DiffusionConfig,
+    EigenGANConfig,
+    QLAEConfig,
+    ResNetConfig,
+    TripodConfig,
+    VAEConfig,
+    VanillaGANConfig,
+)
 from disentangle.training.objectives import (
     AnnealedVAELoss,
     BetaTCVAELoss,
     BetaVAELoss,
     ClassifierLoss,
+    DiffusionLoss,
     DIPVAELoss,
     FactorVAELoss,
     GANLoss,
+    QLAELoss,
+    TripodLoss,
 )
 from disentangle.training.objectives.base import STRICT
 from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.treatments import TreatmentConfig
 
 # A new model or loss is a configuration in `architectures` or `objectives`, and its place here.
-ModelConfig = EigenGANConfig | VAEConfig | ResNetConfig
-LossConfig = GANLoss | BetaVAELoss | AnnealedVAELoss | FactorVAELoss | BetaTCVAELoss | DIPVAELoss | ClassifierLoss
+AutoencoderConfig = VAEConfig | QLAEConfig | TripodConfig | AutoencoderKLConfig
+ModelConfig = EigenGANConfig | VanillaGANConfig | AutoencoderConfig | DiffusionConfig | ResNetConfig
+GaussianLoss = BetaVAELoss | AnnealedVAELoss | FactorVAELoss | BetaTCVAELoss | DIPVAELoss
+LossConfig = GANLoss | GaussianLoss | QLAELoss | TripodLoss | DiffusionLoss | ClassifierLoss
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@
     metrics.jsonl              a row of scalars every few steps
     samples/00001000.png       pictures of the same latents, step after step
     directions/, report.json, report.html    written by discovery and evaluation
+    encoder/                   an encoder for a generator that has none (:mod:`disentangle.training.encoder`)
 """
 
 import difflib
@@ -21,7 +22,8 @@ from disentangle import __version__
 from disentangle.data import ImageSet
 from disentangle.errors import UserError
 from disentangle.generator import Generator
-from disentangle.models import ResNet
+from disentangle.models import LatentEncoder, ResNet
+from disentangle.training.encoder import RECORD, EncoderRecord
 from disentangle.training.files import write_atomic
 from disentangle.training.networks import hash_network, load_network
 from disentangle.training.pictures import Middle
@@ -145,6 +147,18 @@ class Run:
         folders = (self.path / "checkpoints").glob("[0-9]*")
         return sorted(int(f.name) for f in folders if f.name.isdigit() and (f / "trainer.json").is_file())
 
+    def checkpoint_of(self, step: int | None) -> Path:
+        """Folder of the complete checkpoint after ``step``, by default the newest.
+
+        Raises:
+            UserError: where there is none.
+        """
+        newest = self.step
+        if step is not None and step not in self.checkpoints():
+            possible = ", ".join(map(str, self.checkpoints()))
+            raise UserError(f"{self.path} has no checkpoint of step {step}: possible: {possible}")
+        return self.checkpoint_path(newest if step is None else step)
+
     @property
     def step(self) -> int:
         """Step of the newest complete checkpoint.
@@ -175,12 +189,15 @@ class Run:
                 break
         return rows
 
-    def load_generator(self, ema: bool = True, device: torch.device | str | None = None) -> Generator:
-        """The generator of the newest checkpoint, ready to use.
+    def load_generator(
+        self, ema: bool = True, device: torch.device | str | None = None, step: int | None = None
+    ) -> Generator:
+        """The generator of a checkpoint, ready to use.
 
         Args:
             ema: the averaged weights instead of the last ones.
             device: where to put it.
+            step: of the checkpoint; by default the newest.
 
         Returns:
             A model in evaluation mode that implements :class:`disentangle.generator.Generator`, and
@@ -191,7 +208,7 @@ class Run:
         """
         if self.kind == "classifier":
             raise UserError(f"{self.path} is a classifier, which makes no pictures: name a run of a generator")
-        model = load_network(self.checkpoint_path(self.step) / ("ema" if ema else "generator"))
+        model = load_network(self.checkpoint_of(step) / ("ema" if ema else "generator"))
         if not isinstance(model, Generator):
             raise UserError(f"{self.path} is damaged: its generator is a {type(model).__name__}")
         return model.to(device=device).eval().requires_grad_(False)
@@ -226,6 +243,42 @@ class Run:
         data, size = self.recipe.data.open("test"), self.recipe.data.size
         return data if data.size == size else Middle(data, size)
 
-    def weights_hash(self) -> str:
-        """SHA-256 of the averaged weights of the newest checkpoint."""
-        return hash_network(self.checkpoint_path(self.step) / "ema")
+    def weights_hash(self, step: int | None = None) -> str:
+        """SHA-256 of the averaged weights of the checkpoint after ``step``, by default the newest."""
+        return hash_network(self.checkpoint_of(step) / "ema")
+
+    @property
+    def encoder(self) -> "Run":
+        """Where the encoder that was trained for the generator is, with checkpoints of its own."""
+        return Run(self.path / "encoder", {})
+
+    def encoder_record(self, step: int | None = None) -> EncoderRecord:
+        """What the newest state of the encoder of the generator after ``step``, by default the newest, says of itself.
+
+        Raises:
+            UserError: where there is none, it is damaged, or it belongs to other weights.
+        """
+        steps = self.encoder.checkpoints()
+        if not steps:
+            raise UserError(f"{self.path} has no encoder: `disentangle encode {self.path}` trains one")
+        record = EncoderRecord.read(self.encoder.checkpoint_path(steps[-1]) / RECORD)
+        weights = self.weights_hash(step)
+        if record.weights != weights:
+            raise UserError(
+                f"{self.encoder.path} belongs to other weights: to {record.weights[:12]}, those of step "
+                f"{record.checkpoint}, while these are {weights[:12]}, of step {step or self.step}; "
+                f"`disentangle encode {self.path} --restart` trains a new one for the newest"
+            )
+        return record
+
+    def load_encoder(self, step: int | None = None, device: torch.device | str | None = None) -> LatentEncoder:
+        """The encoder that was trained for the generator after ``step``, by default the newest: pictures to codes.
+
+        Raises:
+            UserError: where there is none, it is damaged, or it belongs to other weights.
+        """
+        record = self.encoder_record(step)
+        model = load_network(self.encoder.checkpoint_path(record.step) / "encoder")
+        if not isinstance(model, LatentEncoder):
+            raise UserError(f"{self.encoder.path} is damaged: its encoder is a {type(model).__name__}")
+        return model.to(device=device).eval().requires_grad_(False)  # type: ignore[no-any-return]

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from disentangle.apps import measure as measure_module
 from disentangle.apps.cli import main
+from disentangle.apps.codes import encode
 from disentangle.apps.evaluate import Settings, evaluate
-from disentangle.apps.measure import encode, follow, measure
+from disentangle.apps.measure import follow, measure
 from disentangle.apps.scoring import score_dci, score_mig
 from disentangle.errors import UserError
 from disentangle.metrics import frechet_distance, load_features

@@ -52,7 +52,7 @@ class Call:
 
 
 @pytest.mark.parametrize("protocol", range(6))
-@pytest.mark.parametrize("function", [os.system, subprocess.getoutput, eval, exec, np.load], ids=str)
+@pytest.mark.parametrize("function", [os.system, subprocess.getoutput, eval, exec, np.load], ids=lambda f: f.__name__)
 def test_nothing_is_run(tmp_path: Path, protocol: int, function: object) -> None:
     content = pickle.dumps({"data": Call(function, f"touch {tmp_path / 'ran'}")}, protocol)
     with pytest.raises(ValueError, match="which is no plain value"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from disentangle.directions import METHODS, Directions, discover, spectral_gaps
+from disentangle.directions import METHODS, Directions, discover, natural_method, spectral_gaps
 from disentangle.errors import UserError
 from tests.fakes import DenseGenerator, LinearGenerator
 
@@ -185,3 +185,11 @@ def test_most_active_falls_back_to_the_spectrum() -> None:
     ranked = Directions(**{**vars(found), "activity": torch.tensor([0.0, 5.0, 1.0, 9.0, 2.0, 3.0])})
     assert ranked.most_active(3) == [3, 1, 5]
     assert ranked.take([5, 0, 3]).activity.tolist() == [0.0, 9.0, 3.0]
+
+
+def test_the_natural_directions_are_those_that_training_separates() -> None:
+    steered, dense = LinearGenerator(), DenseGenerator(torch.eye(2), torch.eye(2))
+    assert natural_method(steered) == discover(steered).discoverer == "subspace"
+    assert natural_method(dense) == discover(dense).discoverer == "weights"
+    dense.encode = lambda images: images.flatten(1)[:, :2]  # type: ignore[attr-defined]
+    assert natural_method(dense) == "coordinates"

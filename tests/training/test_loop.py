@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from disentangle.errors import UserError
 from disentangle.orthogonal import SkewOrthogonalConv2d
 from disentangle.training.architectures import ResNetConfig
+from disentangle.training.hardware import make_accelerator
 from disentangle.training.loop import Trainer
 from disentangle.training.objectives import BetaVAELoss, ClassifierLoss
 from disentangle.training.optimizers import AdamConfig, SGDConfig
@@ -261,3 +262,27 @@ def test_tensorboard_gets_the_same_scalars(tmp_path: Path, recipe: Recipe) -> No
             if name not in ("step", "time"):
                 logged = {event.step: event.value for event in events.Scalars(name)}
                 assert logged[int(row["step"])] == pytest.approx(value, rel=1e-6)
+
+
+def test_a_training_that_is_stopped_and_resumed_ends_as_one_that_was_not(tmp_path: Path, recipe: Recipe) -> None:
+    whole = make_trainer(tmp_path / "whole", recipe)
+    whole.train()
+    stopped = make_trainer(tmp_path / "stopped", recipe)
+    original = stopped.step
+
+    def step(number: int) -> dict[str, Tensor]:
+        if number == 6:
+            raise KeyboardInterrupt
+        return original(number)
+
+    stopped.step = step  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train()
+    run = stopped.run
+    assert run.checkpoints() == [2, 4]
+    Trainer(run, run.data(), make_accelerator("cpu")).train()
+    folders = [r.checkpoint_path(recipe.steps) for r in (whole.run, run)]
+    files = sorted(str(file.relative_to(folders[0])) for file in folders[0].rglob("*.safetensors"))
+    assert len(files) == len(whole.networks) + 2  # the average and the trainer's state
+    for file in files:
+        assert (folders[0] / file).read_bytes() == (folders[1] / file).read_bytes(), file

@@ -4,14 +4,11 @@ import warnings
 
 import pytest
 import torch
-from torch import Tensor
-from treated import COMBINATIONS, KINDS, ConvToy, gaussian, singular_values
+from treated import COMBINATIONS, DECAY, KINDS, MOMENTUM, RATE, ConvToy, by_hand, gaussian, singular_values
 
 from disentangle.errors import DisentangleWarning
-from disentangle.orthogonal import SkewOrthogonalConv2d, skew_part
+from disentangle.orthogonal import SkewOrthogonalConv2d
 from disentangle.treatments import Treatment, TreatmentConfig, bind, orthogonal_loss
-
-RATE, MOMENTUM, DECAY = 0.05, 0.9, 0.01
 
 
 def bound(names: tuple[str, ...], **options) -> tuple[ConvToy, Treatment, torch.optim.Optimizer]:
@@ -23,40 +20,6 @@ def bound(names: tuple[str, ...], **options) -> tuple[ConvToy, Treatment, torch.
         toy.stem.weight.data.add_(1.0)  # which has no skew-symmetric part, so that nothing may depend on it
     groups = treatment.param_groups(toy.parameters())
     return toy, treatment, torch.optim.SGD(groups, lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
-
-
-def by_hand(
-    names: tuple[str, ...], target: str, raw: Tensor, gradient: Tensor, momentum: Tensor, convolution: bool
-) -> tuple[Tensor, float, float]:
-    """SGD with momentum and weight decay, treated: the new weight, its rate and the optimal one.
-
-    ``momentum`` is changed in place.
-    """
-
-    def active(direction: Tensor) -> Tensor:
-        return skew_part(direction) if convolution else direction
-
-    def nearest(direction: Tensor) -> Tensor:
-        left, _, right = torch.linalg.svd(direction.flatten(1), full_matrices=False)
-        return active((left @ right).reshape(direction.shape))
-
-    def rate(direction: Tensor) -> tuple[float, float]:
-        w, l = active(raw).flatten(), direction.flatten()  # noqa: E741
-        optimal = float((w @ w) * (l @ w) / ((w @ w) * (l @ l) + 2 * (l @ w) ** 2))
-        scale_free = {"sn", "ow"} & set(names)
-        rounding = scale_free and abs(float(l @ w / w.norm() / l.norm())) < 1e-4
-        optimal = 0.0 if rounding else optimal
-        return (optimal if "olr" in names and 0 < optimal < RATE else RATE), optimal
-
-    if target == "gradient" or not {"nog", "olr"} & set(names):
-        gradient = nearest(gradient) if "nog" in names else gradient
-        eta, optimal = rate(gradient)
-        momentum.mul_(MOMENTUM).add_(gradient + DECAY * raw)
-        return raw - eta * momentum, eta, optimal
-    momentum.mul_(MOMENTUM).add_(gradient)
-    direction = nearest(momentum) if "nog" in names else momentum.clone()
-    eta, optimal = rate(direction)
-    return (1 - eta * DECAY) * raw - eta * direction, eta, optimal
 
 
 @pytest.mark.parametrize("target", ["gradient", "update"])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import nn
 
-from disentangle.models import Discriminator, EigenGAN
+from disentangle.models import Discriminator, EigenGAN, VanillaDiscriminator, VanillaGAN
 from disentangle.training.objectives.base import STRICT
 
 if TYPE_CHECKING:  # a recipe holds a model
@@ -42,3 +42,33 @@ class EigenGANConfig:
         }
         generator = EigenGAN(rank=self.rank, noise=self.noise, **shared)
         return {"generator": generator, "discriminator": Discriminator(**shared)}
+
+
+@dataclass(frozen=True)
+class VanillaGANConfig:
+    """A GAN of transposed convolutions with instance norm, and its discriminator.
+
+    Attributes:
+        latent_size: number of latents; published are 6 at 64×64 and 30 at 128×128.
+        base_channels: least number of channels, doubled with each coarser scale …
+        max_channels: … up to this many.
+    """
+
+    __pydantic_config__ = STRICT
+    losses: ClassVar[tuple[str, ...]] = ("gan",)
+    kind: Literal["vanilla-gan"] = "vanilla-gan"
+    latent_size: int = 6
+    base_channels: int = 64
+    max_channels: int = 1024
+
+    def build(self, recipe: "Recipe", channels: int, classes: int = 0) -> dict[str, nn.Module]:
+        """The generator and the discriminator, of as many channels each."""
+        shared = {
+            "size": recipe.data.size,
+            "channels": channels,
+            "base_channels": self.base_channels,
+            "max_channels": self.max_channels,
+            "seed": recipe.seed,
+        }
+        generator = VanillaGAN(latent_size=self.latent_size, **shared)
+        return {"generator": generator, "discriminator": VanillaDiscriminator(**shared)}

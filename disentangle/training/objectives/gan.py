@@ -1,105 +1,139 @@
-"""The adversarial game: losses of logits, gradient penalties, and the objectives of the two players."""
+"""The adversarial game: its settings, and the objectives of the two players."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from disentangle.errors import UserError
-from disentangle.models import Discriminator, EigenGAN
+from disentangle.models import Discriminator, EigenGAN, Recogniser, VanillaDiscriminator, VanillaGAN
+from disentangle.penalties import hessian_variances, orojar_variances, reduce_variances
 from disentangle.training.augment import diff_augment
-from disentangle.training.objectives.base import STRICT, Batch, Loss, Update, check_weights
+from disentangle.training.draws import Draws
+from disentangle.training.objectives.adversarial import ADVERSARIAL, one_centred_penalty, zero_centred_penalties
+from disentangle.training.objectives.base import STRICT, Batch, Loss, Update, check_weights, whole
 
+if TYPE_CHECKING:  # a recipe holds a loss
+    from disentangle.training.recipe import Recipe
 
-@dataclass(frozen=True)
-class AdversarialLoss:
-    """Losses of logits ``(n,)``: what the discriminator minimises, and what the generator does."""
-
-    discriminator: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor], Tensor]
-
-
-ADVERSARIAL = {
-    "hinge": AdversarialLoss(
-        lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
-        lambda fake: -fake.mean(),
-    ),
-    "eigengan-hinge": AdversarialLoss(
-        lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
-        lambda fake: F.relu(1 - fake).mean(),
-    ),
-    "non-saturating": AdversarialLoss(
-        lambda real, fake: F.softplus(-real).mean() + F.softplus(fake).mean(),
-        lambda fake: F.softplus(-fake).mean(),
-    ),
-    "least-squares": AdversarialLoss(
-        lambda real, fake: (real - 1).square().mean() + fake.square().mean(),
-        lambda fake: (fake - 1).square().mean(),
-    ),
-}
-"""Hinge: Lim and Ye 2017, arXiv 1705.02894; EigenGAN's own stops the generator, too, at the margin. Non-saturating:
-Goodfellow et al. 2014, arXiv 1406.2661. Least squares: Mao et al. 2017, arXiv 1611.04076."""
+PUBLISHED_WEIGHTS = {"hessian": 1e-3, "orojar": 1e-11, "vp": 0.1}
+"""Weights of the generator's penalties in OroJaR's comparison on dSprites at 64×64; with OroJaR's faces it was 1e-6."""
 
 
 @dataclass(frozen=True)
 class GANLoss(Loss):
     """An adversarial objective.
 
+    A penalty that is not taken every step is not multiplied by the interval.
+
     Attributes:
-        adversarial: which losses of the logits; see :data:`ADVERSARIAL`.
-        r1_weight: weight of the R1 penalty on real pictures; 0 for none.
-        r1_every: steps from one R1 penalty to the next.
+        adversarial: which losses of the logits; see `ADVERSARIAL` in `training/objectives/adversarial.py`.
+        r1_weight: weight of the R1 penalty, the mean squared gradient at real pictures; 0 for none.
+        r2_weight: weight of the R2 penalty, the same at generated pictures; 0 for none. R3GAN's γ is twice either.
+        r1_every: steps from one R1 and R2 penalty to the next.
+        gp_weight: weight of the gradient penalty between real and generated pictures, which pulls the gradient's norm
+            to 1; 0 for none. The vanilla GAN's 10 is 20 here, since its program halves the sum of the two logits'
+            losses and Adam does not see a common factor.
+        gp_every: steps from one gradient penalty to the next.
         augment: probability of each differentiable augmentation of what the discriminator sees; 0 for none.
+        penalty: of the generator: the Hessian penalty, OroJaR, or that a network recognises which latent changed (vp).
+        penalty_weight: its weight; by default the published one for dSprites.
+        penalty_start: steps without it …
+        penalty_warmup: … and steps over which its weight then rises linearly to the full one.
+        penalty_every: steps from one Hessian penalty or OroJaR to the next.
+        penalty_layers: of how many of the generator's first convolutions these are taken, if there are as many.
+        penalty_samples: random directions of which they are the variance.
+        penalty_epsilon: length of their finite differences.
+        penalty_reduction: over pictures (and the Hessian penalty's outputs).
     """
 
     __pydantic_config__ = STRICT
     family: ClassVar[str] = "gan"
     kind: Literal["gan"] = "gan"
-    adversarial: Literal["hinge", "eigengan-hinge", "non-saturating", "least-squares"] = "hinge"
+    adversarial: Literal[
+        "hinge", "eigengan-hinge", "non-saturating", "least-squares", "wasserstein", "relativistic"
+    ] = "hinge"
     r1_weight: float = 10.0
+    r2_weight: float = 0.0
     r1_every: int = 16
+    gp_weight: float = 0.0
+    gp_every: int = 1
     augment: float = 0.6
+    penalty: Literal["none", "hessian", "orojar", "vp"] = "none"
+    penalty_weight: float | None = None
+    penalty_start: int = 0
+    penalty_warmup: int = 0
+    penalty_every: int = 1
+    penalty_layers: int = 5
+    penalty_samples: int = 2
+    penalty_epsilon: float = 0.1
+    penalty_reduction: Literal["max", "mean"] = "max"
+
+    def penalty_weight_at(self, step: int) -> float:
+        """Weight of the generator's penalty at ``step``, counted from 1."""
+        if self.penalty == "none":
+            return 0.0
+        weight = PUBLISHED_WEIGHTS[self.penalty] if self.penalty_weight is None else self.penalty_weight
+        return weight * min(1.0, max(0, step - self.penalty_start) / max(1, self.penalty_warmup))
 
     def check(self) -> None:
         """Raise :class:`UserError` where numbers make no sense."""
-        check_weights(r1_weight=self.r1_weight)
-        if self.r1_every < 1:
-            raise UserError(f"loss.r1_every must be at least 1, got {self.r1_every}")
+        check_weights(r1_weight=self.r1_weight, r2_weight=self.r2_weight, gp_weight=self.gp_weight)
+        check_weights(penalty_weight=self.penalty_weight or 0.0)
+        least = {"r1_every": 1, "gp_every": 1, "penalty_every": 1, "penalty_layers": 1, "penalty_samples": 2}
+        for name, low in (least | {"penalty_start": 0, "penalty_warmup": 0}).items():
+            if getattr(self, name) < low:
+                raise UserError(f"loss.{name} must be at least {low}, got {getattr(self, name)}")
         if not 0 <= self.augment <= 1:
             raise UserError(f"loss.augment is a probability, between 0 and 1, got {self.augment}")
+        if not 0 < self.penalty_epsilon < float("inf"):
+            raise UserError(f"loss.penalty_epsilon must be above 0 and finite, got {self.penalty_epsilon}")
+        if self.penalty == "vp" and self.penalty_every != 1:
+            raise UserError(
+                f"loss.penalty_every must be 1 for vp, whose recogniser learns every step, got {self.penalty_every}"
+            )
+
+    def networks(self, product: nn.Module, recipe: "Recipe", channels: int) -> dict[str, nn.Module]:
+        """The recogniser of the VP loss."""
+        if self.penalty != "vp":
+            return {}
+        codes = steered_latents(product)  # type: ignore[arg-type]
+        return {"recogniser": Recogniser(recipe.data.size, channels, codes, seed=recipe.seed)}
 
     def updates(self, networks: Mapping[str, nn.Module], pictures: int) -> list[Update]:
-        """The discriminator's, then the generator's."""
-        generator: EigenGAN = networks["generator"]  # type: ignore[assignment]
-        discriminator: Discriminator = networks["discriminator"]  # type: ignore[assignment]
+        """The discriminator's, then the generator's, with which a recogniser learns."""
+        generator: EigenGAN | VanillaGAN = networks["generator"]  # type: ignore[assignment]
+        discriminator: Discriminator | VanillaDiscriminator = networks["discriminator"]  # type: ignore[assignment]
+        recogniser: Recogniser | None = networks.get("recogniser")  # type: ignore[assignment]
         return [
             Update("discriminator", DiscriminatorObjective(discriminator, generator, self)),
-            Update("generator", GeneratorObjective(generator, discriminator, self)),
+            Update("generator", GeneratorObjective(generator, discriminator, self, recogniser)),
         ]
 
 
-def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
-    """Mean over pictures of the squared norm of the logit's gradient (Mescheder et al. 2018, arXiv 1801.04406).
-
-    Args:
-        logits: ``(n,)``, computed from ``images``.
-        images: ``(n, c, h, w)``, requiring gradients.
-    """
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return gradient.square().sum(dim=(1, 2, 3)).mean()
+def steered_latents(generator: EigenGAN | VanillaGAN) -> int:
+    """How many latents, the first ones, enter a Pre-SVD layer: all but EigenGAN's noise."""
+    return max(int(projection.latents.stop) for projection in generator.projections())
 
 
 class DiscriminatorObjective(nn.Module):
-    """The discriminator's side of the game, with the lazy R1 penalty.
+    """The discriminator's side of the game, with its gradient penalties.
 
-    Every ``r1_every`` steps the loss gains ``r1_weight · E‖∇D(x)‖²``, the gradient taken through the augmentation; it
-    is part of that step's update, not an update of its own.
+    The zero-centred penalties' gradient is taken through the augmentation, the other one's between augmented pictures.
+    A lazy penalty is part of its step's update, not an update of its own.
     """
 
-    def __init__(self, discriminator: Discriminator, generator: EigenGAN, loss: GANLoss) -> None:
+    def __init__(
+        self,
+        discriminator: Discriminator | VanillaDiscriminator,
+        generator: EigenGAN | VanillaGAN,
+        loss: GANLoss,
+    ) -> None:
         super().__init__()
         self.discriminator = discriminator
         self.loss = loss
@@ -109,39 +143,115 @@ class DiscriminatorObjective(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Losses by name: ``loss`` is what is minimised, the others are its parts."""
         (generator,) = self._opponent
+        loss, draws, dtype = self.loss, batch.draws, batch.images.dtype
         with torch.no_grad():
-            fake = generator(batch.draws.normal("discriminator/latents", generator.latent_size)).to(batch.images.dtype)
-        penalised = self.loss.r1_weight > 0 and (batch.draws.step - 1) % self.loss.r1_every == 0
-        images = batch.images.detach().requires_grad_() if penalised else batch.images
-        real = diff_augment(images, batch.draws, "augment/real", self.loss.augment)
-        fake = diff_augment(fake, batch.draws, "augment/fake", self.loss.augment)
-        logits = self.discriminator(torch.cat([real, fake])).to(batch.images.dtype)
+            generated = generator(draws.normal("discriminator/latents", generator.latent_size)).to(dtype)
+        images, weights = batch.images.detach(), dict[str, float]()
+        if _due(draws.step, loss.r1_every):
+            weights = {name: w for name, w in (("r1", loss.r1_weight), ("r2", loss.r2_weight)) if w > 0}
+        penalised = [{"r1": images, "r2": generated}[name].requires_grad_() for name in weights]
+        real = diff_augment(images, draws, "augment/real", loss.augment)
+        fake = diff_augment(generated, draws, "augment/fake", loss.augment)
+        logits = self.discriminator(torch.cat([real, fake])).to(dtype)
         real_logits, fake_logits = logits.chunk(2)
-        losses = {"loss": ADVERSARIAL[self.loss.adversarial].discriminator(real_logits, fake_logits)}
+        terms = {"adversarial": ADVERSARIAL[loss.adversarial].discriminator(real_logits, fake_logits)}
         if penalised:
-            losses["r1"] = r1_penalty(real_logits, images)
-            losses["loss"] = losses["loss"] + self.loss.r1_weight * losses["r1"]
-        return losses | {"real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
+            terms |= zip(weights, zero_centred_penalties(logits, *penalised))
+        if loss.gp_weight > 0 and _due(draws.step, loss.gp_every):
+            share = draws.uniform("interpolation", 1, 1, 1)
+            between = torch.lerp(real.detach(), fake.detach(), share).requires_grad_()
+            weights["gp"] = loss.gp_weight
+            terms["gp"] = one_centred_penalty(self.discriminator(between).to(dtype), between)
+        total = terms["adversarial"] + sum(weight * terms[name] for name, weight in weights.items())
+        return {"loss": total, **terms, "real_logit": real_logits.mean(), "fake_logit": fake_logits.mean()}
 
 
 class GeneratorObjective(nn.Module):
-    """The generator's side of the game."""
+    """The generator's side of the game, with a penalty of the generator and the recogniser that this may need."""
 
-    def __init__(self, generator: EigenGAN, discriminator: Discriminator, loss: GANLoss) -> None:
+    def __init__(
+        self,
+        generator: EigenGAN | VanillaGAN,
+        discriminator: Discriminator | VanillaDiscriminator,
+        loss: GANLoss,
+        recogniser: Recogniser | None = None,
+    ) -> None:
         super().__init__()
         self.generator = generator
+        self.recogniser = recogniser
         self.loss = loss
         self._opponent = (discriminator,)
+        self._steered = steered_latents(generator)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses by name: ``loss`` is what is minimised."""
+        """Losses by name: ``loss`` is what is minimised, the others are its parts."""
         (discriminator,) = self._opponent
-        # The discriminator passes gradients on but needs none of its own: a third of its backward pass.
-        discriminator.requires_grad_(False)
-        try:
-            fake = self.generator(batch.draws.normal("generator/latents", self.generator.latent_size))
-            fake = diff_augment(fake.to(batch.images.dtype), batch.draws, "augment/generator", self.loss.augment)
-            logits = discriminator(fake).to(batch.images.dtype)
-        finally:
-            discriminator.requires_grad_(True)
-        return {"loss": ADVERSARIAL[self.loss.adversarial].generator(logits)}
+        loss, draws, dtype = self.loss, batch.draws, batch.images.dtype
+        adversarial, weight = ADVERSARIAL[loss.adversarial], loss.penalty_weight_at(draws.step)
+        differences = loss.penalty in ("hessian", "orojar") and weight > 0 and _due(draws.step, loss.penalty_every)
+        # What is computed in lower precision is no use for differences.
+        shown = loss.penalty_layers if differences and not torch.is_autocast_enabled(batch.images.device.type) else 0
+        latents = draws.normal("generator/latents", self.generator.latent_size)
+        # Wrapped weights are the same in all passes, which differences need, and computed once.
+        with frozen(discriminator), parametrize.cached():
+            pictures, activations = self.generator.picture_and_activations(latents, shown)
+            fake = diff_augment(pictures.to(dtype), draws, "augment/generator", loss.augment)
+            fake_logits = real_logits = discriminator(fake).to(dtype)
+            if adversarial.paired:
+                with torch.no_grad():
+                    real = diff_augment(batch.images, draws, "augment/generator/real", loss.augment)
+                    real_logits = discriminator(real).to(dtype)
+            terms = {"adversarial": adversarial.generator(fake_logits, real_logits)}
+            if differences:
+                terms[loss.penalty] = self._difference_penalty(latents, activations or None, draws)
+            elif self.recogniser is not None:  # also before its weight rises, so that it has gradients in any step
+                terms |= self._variation(self.recogniser, latents, pictures, draws)
+        total = terms["adversarial"]
+        if loss.penalty in terms:
+            total = total + weight * terms[loss.penalty]
+        return {"loss": total, **terms}
+
+    def _difference_penalty(self, latents: Tensor, activations: list[Tensor] | None, draws: Draws) -> Tensor:
+        """The Hessian penalty or OroJaR of the first activations in the latents that are steered.
+
+        The largest value is that of the whole batch, so the pictures' variances are gathered from all processes.
+        """
+        loss, codes, noise = self.loss, latents[:, : self._steered], latents[:, self._steered :]
+
+        def fn(codes: Tensor) -> list[Tensor]:
+            return self.generator.activations(torch.cat([codes, noise], dim=1), loss.penalty_layers)
+
+        signs = torch.where(draws.uniform("penalty/directions", loss.penalty_samples, self._steered) < 0.5, -1.0, 1.0)
+        options = {"epsilon": loss.penalty_epsilon, "directions": signs.transpose(0, 1), "outputs": activations}
+        if loss.penalty == "hessian":
+            variances = hessian_variances(fn, codes, reduction=loss.penalty_reduction, **options)  # type: ignore[arg-type]
+        else:
+            variances = orojar_variances(fn, codes, **options)  # type: ignore[arg-type]
+        return reduce_variances(whole(variances.mT).mT, loss.penalty_reduction)
+
+    def _variation(self, recogniser: Recogniser, latents: Tensor, pictures: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """The VP loss: cross-entropy of which latent was moved, by a standard normal number, and its accuracy.
+
+        Zhu, Xu, Tao, "Learning Disentangled Representations with Latent Variation Predictability", ECCV 2020,
+        arXiv 2007.12885.
+        """
+        which = (draws.uniform("vp/latent") * self._steered).long()
+        moved = latents.scatter_add(1, which[:, None], draws.normal("vp/step", 1))
+        logits = recogniser(pictures, self.generator(moved)).to(latents.dtype)
+        accuracy = (logits.detach().argmax(1) == which).to(logits.dtype).mean()
+        return {"vp": F.cross_entropy(logits, which), "vp_accuracy": accuracy}
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Pass gradients through a network, but compute none of its own: a third of its backward pass."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+def _due(step: int, every: int) -> bool:
+    """Whether something lazy happens at ``step``, counted from 1: at the first, and then every so many."""
+    return (step - 1) % every == 0

@@ -1,0 +1,200 @@
+"""The codes of pictures: which encoder reads them, what it makes of the data, and what can be had without one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from disentangle.apps.evaluate import Settings
+from disentangle.apps.scoring import INACTIVE, Labelled, Score
+from disentangle.data import ImageSet, LabelledSet
+from disentangle.errors import UserError
+from disentangle.generator import Encoder, Generator
+from disentangle.pictures import to_uint8
+from disentangle.training.draws import seeded
+from disentangle.training.encoder import EncoderRecord
+from disentangle.training.run import Run
+
+Json = dict[str, Any]
+
+TELLING = 0.1
+"""Share of a factor that a code must know for a direction to be introduced by it."""
+
+LEAST_CODES = 20
+"""Codes that scores need to learn from."""
+
+BATCH = 250
+
+
+@dataclass(frozen=True)
+class Coder:
+    """What reads codes off the pictures of a run.
+
+    Attributes:
+        encoder: the model itself, or what was trained for it.
+        latents: which latent of the generator each code is.
+        record: how it was trained, where it was trained for a generator that has none of its own.
+    """
+
+    encoder: Encoder
+    latents: tuple[int, ...]
+    record: EncoderRecord | None = None
+
+    def inverts(self, model: Generator) -> bool:
+        """Whether the codes are all that a picture is made of.
+
+        Where a generator has noise besides, there is nothing to put in its place: with zeros, which it has never seen,
+        or with other noise, the pictures that come back would say nothing about the codes.
+        """
+        return sorted(self.latents) == list(range(model.latent_size))
+
+
+def find_coder(run: Run, model: Generator, step: int, device: torch.device) -> Coder | None:
+    """The model, if it encodes, or the encoder that was trained for it; None where :func:`why_no_coder` says why."""
+    if isinstance(model, Encoder):
+        return Coder(model, tuple(range(model.latent_size)))
+    if why_no_coder(run, model, step):
+        return None
+    record = run.encoder_record(step)
+    return Coder(run.load_encoder(step, device), record.latents, record)
+
+
+def why_no_coder(run: Run, model: Generator, step: int) -> str:
+    """Why there is nothing that reads codes; empty where there is."""
+    if isinstance(model, Encoder):
+        return ""
+    if not run.encoder.checkpoints():
+        return f"this generator has no encoder: `disentangle encode {run.path}` trains one"
+    try:
+        run.encoder_record(step)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def not_applicable(run: Run, model: Generator, step: int, data: ImageSet, coder: Coder | None) -> list[Json]:
+    """The scores that cannot be had, each with the reason."""
+    reasons: dict[str, str] = {}
+    if not isinstance(data, LabelledSet):
+        absent = f"needs labelled pictures, and the data set {data.name!r} has no labels"
+        reasons |= {"MIG": absent, "DCI": absent}
+    elif coder is None:
+        absent = f"needs codes of pictures, and {why_no_coder(run, model, step)}"
+        reasons |= {"MIG": absent, "DCI": absent}
+    if coder is None and run.encoder.checkpoints():
+        reasons["Regression error"] = f"needs an encoder, and {why_no_coder(run, model, step)}"
+    if coder is not None and not coder.inverts(model):
+        noise = model.latent_size - len(coder.latents)
+        reasons["Reconstruction error"] = (
+            f"needs a code for each latent, and {noise} of the {model.latent_size} are noise, which has none"
+        )
+    return [{"name": name, "reason": reason} for name, reason in reasons.items()]
+
+
+def notes_on_encoder(run: Run, coder: Coder | None) -> list[str]:
+    """What a reader must know of codes that a trained encoder reads."""
+    if coder is None or coder.record is None:
+        return []
+    record = coder.record
+    notes = [
+        f"The codes are read off the pictures by an encoder, trained for {record.step:,} steps on pictures that the "
+        "generator made: what it cannot read lowers MIG and DCI too, and its regression error says how much that is."
+    ]
+    if record.step < record.settings.steps:
+        notes.append(
+            f"The encoder's training was stopped at step {record.step:,} of {record.settings.steps:,}: "
+            f"`disentangle encode {run.path}` goes on with it."
+        )
+    return notes
+
+
+def reconstruct(model: Generator, coder: Coder, images: Tensor, device: torch.device) -> Tensor:
+    """What the generator makes of the codes of uint8 pictures, uint8."""
+    latents = torch.tensor(coder.latents, device=device).argsort()  # the codes' order, as the latents'
+    return in_batches(
+        lambda x: checked(model.synthesize(coder.encoder.encode(floats(x).to(device))[:, latents])), images
+    )
+
+
+def encode(model: Encoder, data: LabelledSet, settings: Settings, device: torch.device) -> tuple[Labelled, Json]:
+    """Codes of pictures drawn at random without repetition, with their factors; and which codes are in use."""
+    wanted = settings.train_samples + settings.test_samples
+    n = min(wanted, len(data))
+    train = n * settings.train_samples // wanted
+    if train < LEAST_CODES or train == n:
+        raise UserError(
+            f"the {n:,} pictures that the data set has for --train-samples {settings.train_samples} and --test-samples "
+            f"{settings.test_samples} leave {train} and {n - train}, and at least {LEAST_CODES} and 1 are needed: "
+            "change their ratio"
+        )
+    chosen = torch.randperm(len(data), generator=seeded(settings.seed, "codes"))[:n]
+    means, divergences = [], []
+    for part in chosen.split(BATCH):
+        images = floats(data.images(part)).to(device)
+        if hasattr(model, "posterior_of"):
+            mean, log_variance = model.posterior_of(images)
+            divergences.append((mean.square() + log_variance.exp() - log_variance - 1).cpu().double() / 2)
+        else:
+            mean = model.encode(images)
+        means.append(mean.float().cpu())
+    codes = torch.cat(means)
+    if not bool(codes.isfinite().all()):
+        raise UserError("the codes are not finite: the training has diverged; score an earlier step with --checkpoint")
+    variance = codes.double().var(dim=0)
+    info: Json = {
+        "variance": variance.tolist(),
+        "kl": torch.cat(divergences).mean(0).tolist() if divergences else None,
+        "active": (variance > INACTIVE).tolist(),
+    }
+    return Labelled(codes.numpy(), data.factors(chosen).numpy(), train, data.factor_names), info
+
+
+def relate(codes: Json, directions: Json, gap: Score, factors: Sequence[str], latents: Sequence[int]) -> None:
+    """Name every code by the direction that moves it alone, and tell of every direction what its code knows.
+
+    Args:
+        codes: what :func:`encode` says of the codes; gets their names.
+        directions: the report's; those that a factor goes with get its name.
+        gap: MIG.
+        factors: names of the factors.
+        latents: which latent each code is.
+    """
+    entropy = np.array(gap.parts["entropy"])
+    information = np.array(gap.parts["mutual_information"])
+    shares = np.divide(information, entropy, out=np.zeros_like(information), where=entropy > 0)
+    codes["names"] = [f"code {j + 1}" for j in range(len(shares))]
+    places = {latent: j for j, latent in enumerate(latents)}
+    for entry in directions["all"]:
+        if entry["latent"] not in places:
+            continue
+        j = places[entry["latent"]]
+        codes["names"][j] = entry["name"]
+        best = int(shares[j].argmax())
+        if shares[j, best] >= TELLING and codes["active"][j]:
+            entry |= {"factor": factors[best], "share": float(shares[j, best])}
+
+
+def floats(images: Tensor) -> Tensor:
+    """8-bit pictures as models take them: float, black -1 to white 1."""
+    return images.float() / 127.5 - 1.0
+
+
+def checked(images: Tensor) -> Tensor:
+    """Generated pictures as uint8 on the CPU.
+
+    Raises:
+        UserError: where they are not finite.
+    """
+    if not bool(images.isfinite().all()):
+        raise UserError(
+            "the generated pictures are not finite: the training has diverged; score an earlier step with --checkpoint"
+        )
+    return to_uint8(images)
+
+
+def in_batches(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """The function's results for a few rows at a time, put together."""
+    return torch.cat([function(part) for part in rows.split(BATCH)])

@@ -1,0 +1,6 @@
+"""The recipes, by name, a file a family. To add one, add an entry there."""
+
+from disentangle.training.recipe import Recipe
+from disentangle.training.recipes import classifier, gan, vae
+
+RECIPES: dict[str, Recipe] = vae.RECIPES | gan.RECIPES | classifier.RECIPES
