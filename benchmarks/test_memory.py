@@ -3,8 +3,8 @@
     make bench ARGS="-k memory"
 
 What is allocated is counted to the byte, so that one small tensor kept a step, 350 bytes, would show as 600 KB; and
-what the system has given to the process is compared. The networks are tiny: what a step keeps by mistake does not depend
-on their size.
+what the system has given to the process is compared. The networks are tiny: what a step keeps by mistake does not
+depend on their size.
 """
 
 from collections.abc import Callable
