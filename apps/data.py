@@ -31,6 +31,7 @@ EXAMPLES = """
 examples:
   disentangle data
   disentangle data sprites --out preview.png
+  disentangle data get dsprites
   disentangle data folder --root ~/Pictures --size 128 --out preview.png
   disentangle data class-folder --root ~/imagenet --split test --size 64
 """
@@ -38,7 +39,7 @@ examples:
 
 @dataclass(frozen=True)
 class DataArgs:
-    """List the data sets; or load one, say what is in it, and draw a preview.
+    """List the data sets; or load one, say what is in it, and draw a preview; `disentangle data get` downloads one.
 
     The preview of a set with a picture for every combination of factors has one row a factor, which changes along the
     row while all others stay. A set of classes has one column a class. Of other sets, random pictures are drawn.
@@ -66,6 +67,11 @@ class DataArgs:
 
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
+    if argv and argv[0] == "get":
+        from disentangle.apps import data_get
+
+        data_get.main(argv[1:])
+        return
     description = inspect.cleandoc(DataArgs.__doc__ or "") + "\n" + EXAMPLES
     options = (tyro.conf.FlagCreatePairsOff,)
     args = parse(DataArgs, args=list(argv), prog="disentangle data", description=description, config=options)
@@ -74,7 +80,7 @@ def main(argv: Sequence[str]) -> None:
             raise UserError(
                 "name the data set that the options are for: disentangle data NAME …; without it all are listed"
             )
-        _print(_list())
+        show(_list())
         return
     if args.out is not None:
         _check_out(args.out, args.force)
@@ -85,7 +91,7 @@ def main(argv: Sequence[str]) -> None:
 
     data = load(args.name, size=args.size, channels=args.channels, root=args.root, split=args.split)
     if args.out is None:
-        _print(_describe(data))
+        show(_describe(data))
         return
 
     from disentangle.pictures import png_bytes
@@ -227,7 +233,8 @@ def _describe(data: ImageSet) -> Table:
     return table
 
 
-def _print(table: Table) -> None:
+def show(table: Table) -> None:
+    """Print a table to standard output."""
     from rich.console import Console
 
     # markup would swallow brackets in a path; a pipe has no width, and 80 columns are too narrow

@@ -55,6 +55,14 @@ class Generator(Protocol):
 
 
 @runtime_checkable
+class Fitted(Protocol):
+    """A generator some of whose numbers are not trained but follow from the trained ones."""
+
+    def fit(self, generator: torch.Generator | None = None) -> None:
+        """Compute them: a function of the weights and of the generator's seed."""
+
+
+@runtime_checkable
 class Encoder(Protocol):
     """Pictures in, codes out."""
 

@@ -1,8 +1,9 @@
-"""Generators, discriminators, autoencoders and classifiers, each a diffusers ``ModelMixin`` with its own saved
-configuration, and the SVD meta-layers of the classifiers."""
+"""Generators, discriminators, autoencoders, diffusion models and classifiers, each a diffusers ``ModelMixin`` with its
+own saved configuration, and the SVD meta-layers of the classifiers."""
 
 from disentangle.models.autoencoder_kl import AutoencoderKLSubspace
 from disentangle.models.covariance_pooling import GlobalCovariancePooling
+from disentangle.models.diffusion import HSpaceDiffusion
 from disentangle.models.discriminator import Discriminator
 from disentangle.models.eigengan import EigenGAN
 from disentangle.models.encoder import LatentEncoder
@@ -28,6 +29,7 @@ __all__ = [
     "FactorVAE",
     "GaussianVAE",
     "GlobalCovariancePooling",
+    "HSpaceDiffusion",
     "LatentDiscriminator",
     "LatentEncoder",
     "Recogniser",

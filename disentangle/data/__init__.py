@@ -1,8 +1,25 @@
-"""Data sets: generated ones with known factors, small real ones, and any folder of pictures."""
+"""Data sets: generated ones with known factors, published ones, and any folder of pictures."""
 
 from pathlib import Path
 
-from disentangle.data import cifar, class_folder, digits, fashion_mnist, folder, scenes, sprites
+from disentangle.data import (
+    cars3d,
+    celeba,
+    cifar,
+    class_folder,
+    digits,
+    dsprites,
+    faces,
+    fashion_mnist,
+    folder,
+    mnist,
+    mpi3d,
+    picture_folders,
+    scenes,
+    shapes3d,
+    smallnorb,
+    sprites,
+)
 from disentangle.data.base import Description, FactorGrid, GridSet, ImageSet, LabelledSet
 from disentangle.data.classes import ClassLabels, split_indices
 from disentangle.errors import unknown_name
@@ -25,9 +42,18 @@ SETS: dict[str, Description] = {
     for description in (
         sprites.DESCRIPTION,
         scenes.DESCRIPTION,
+        faces.DESCRIPTION,
+        dsprites.DESCRIPTION,
+        shapes3d.DESCRIPTION,
+        *mpi3d.DESCRIPTIONS,
+        cars3d.DESCRIPTION,
+        smallnorb.DESCRIPTION,
         digits.DESCRIPTION,
+        mnist.DESCRIPTION,
         fashion_mnist.DESCRIPTION,
         *cifar.DESCRIPTIONS,
+        celeba.DESCRIPTION,
+        *picture_folders.DESCRIPTIONS,
         folder.DESCRIPTION,
         class_folder.DESCRIPTION,
     )
@@ -50,9 +76,9 @@ def load(
         channels: 1 or 3; ``None`` for the set's own.
         root: the folder with its files: needed for ``folder`` and ``class-folder``, else only where they are in no
             usual place.
-        split: ``"train"`` or ``"test"``. If ``None``, the former of sets that are published in two parts, and all
-            pictures of ``digits`` and of a ``class-folder`` that is not in two parts; these are split by
-            :func:`split_indices`. The sets that are whole grids, and ``folder``, cannot be split.
+        split: ``"train"`` or ``"test"``. If ``None``, the former of sets that are published in two parts, except of
+            ``smallnorb``, and all pictures of ``digits`` and of a ``class-folder`` that is not in two parts; these are
+            split by :func:`split_indices`. The sets that are whole grids, and folders, cannot be split.
 
     Raises:
         UserError: where the set is unknown, cannot have this size, or its files are missing or damaged.

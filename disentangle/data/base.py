@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from disentangle.data.download import Remote
 from disentangle.errors import UserError, unknown_name
 
 SPLITS = ("train", "test")
@@ -84,9 +85,12 @@ class Description:
         sizes: the sizes it can be loaded in, in words.
         channels: the channels it can be loaded in, its own first.
         factors: the factors, in words; empty without labels.
-        where: says in words where it is or how to get it. Given the folder the user named, if any.
         load: makes the set. Takes ``size``, ``channels``, ``root`` and ``split``, each ``None`` for the set's own
             choice.
+        find: where its files are, if they are anywhere. Given the folder the user named, if any.
+        source: where it comes from if not from files, in words.
+        files: what ``disentangle data get`` downloads.
+        by_hand: what to get where if it cannot be downloaded, in words.
     """
 
     name: str
@@ -95,8 +99,18 @@ class Description:
     sizes: str
     channels: tuple[int, ...]
     factors: str
-    where: Callable[[Path | None], str]
     load: Callable[[int | None, int | None, Path | None, str | None], ImageSet]
+    find: Callable[[Path | None], Path | None] = lambda root: None
+    source: str = ""
+    files: tuple[Remote, ...] = ()
+    by_hand: str = ""
+
+    def where(self, root: Path | None) -> str:
+        """Where it is, or how to get it, in words; ``root`` is the folder the user named, if any."""
+        found = self.find(root)
+        if found is not None:
+            return str(found)
+        return self.source or f"not here: disentangle data get {self.name}"
 
 
 @dataclass(frozen=True)
@@ -203,6 +217,15 @@ def refuse(name: str, **given: object) -> None:
     for argument, value in given.items():
         if value is not None:
             raise UserError(f"the data set {name!r} takes no {argument}, got {str(value)!r}: leave it out")
+
+
+def refuse_split(name: str, split: str | None) -> None:
+    """Raise UserError if a part of the data set ``name`` is asked for, which is a whole grid."""
+    if split is not None:
+        raise UserError(
+            f"the data set {name!r} takes no split, got {split!r}: it is a whole grid, of which a part would be none; "
+            "leave it out, or take a set of classes, such as digits, to train a classifier"
+        )
 
 
 def _listing(values: Sequence[int]) -> str:

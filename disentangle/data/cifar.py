@@ -4,7 +4,6 @@ A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", technica
 The files, for Python and binary, are described at https://www.cs.toronto.edu/~kriz/cifar.html.
 """
 
-import hashlib
 import os
 import tarfile
 import zlib
@@ -19,6 +18,7 @@ from torch import Tensor
 from disentangle.data import files, unpickle
 from disentangle.data.base import Description, check_choice, check_split
 from disentangle.data.classes import ClassSet
+from disentangle.data.download import Remote, download
 from disentangle.data.memory import MemorySet, doubled
 from disentangle.errors import UserError
 
@@ -71,17 +71,15 @@ class Cifar:
         name: the set's name.
         factors: its factors and their values; the class first.
         keys: the factors' names in the pickles. The binary files hold them in reverse order.
-        forms: the forms it is published in; the first is the one that is downloaded …
-        md5: … and this the checksum of its archive.
-        megabytes: size of that archive.
+        forms: the forms it is published in; the first is the one that is downloaded.
+        remote: the archive that is downloaded, as published.
     """
 
     name: str
     factors: Mapping[str, tuple[str, ...]]
     keys: tuple[str, ...]
     forms: tuple[Form, ...]
-    md5: str
-    megabytes: int
+    remote: Remote
 
     def load(
         self, size: int | None = None, channels: int | None = None, root: Path | None = None, split: str | None = None
@@ -133,21 +131,17 @@ class Cifar:
                         return archive, form
         return None
 
-    def where(self, root: Path | None) -> str:
-        """Where it is, in words."""
+    def path(self, root: Path | None) -> Path | None:
+        """Where the files are: a folder or an archive."""
         found = self.find(root)
-        if found is not None:
-            return str(found[0])
-        return f"not here: load it to download {self.megabytes} MB, or get {URL}{self.forms[0].archive}"
+        return None if found is None else found[0]
 
     def _download(self, root: Path | None) -> tuple[Path, Form]:
         form = self.forms[0]
         if root is not None:
             names = " or ".join(part for each in self.forms for part in (each.archive, f"{each.folder}/"))
             raise UserError(f"no files of {self.name} in {root}: it must hold {names}, from {URL}cifar.html")
-        path = files.cache(self.name) / form.archive
-        files.download(f"{URL}{form.archive}", path, self.name, _md5, self.md5)
-        return path, form
+        return download(self.remote, files.cache(self.name), self.name), form
 
     def _batch(self, path: Path, content: bytes) -> tuple[Tensor, Tensor]:
         """Pictures ``(n, 3, 32, 32)`` and labels ``(n, k)`` of a pickle."""
@@ -217,10 +211,6 @@ def _members(archive: Path, form: Form, split: str) -> list[bytes]:
     return list(wanted.values())
 
 
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()  # what is published beside the files
-
-
 CIFAR10 = Cifar(
     name="cifar-10",
     factors={"class": CLASSES_10},
@@ -239,8 +229,7 @@ CIFAR10 = Cifar(
             binary=True,
         ),
     ),
-    md5="c58f30108f718f92721af3b95e74349a",
-    megabytes=171,
+    remote=Remote(f"{URL}cifar-10-python.tar.gz", "md5:c58f30108f718f92721af3b95e74349a", 170_498_071),
 )
 
 CIFAR100 = Cifar(
@@ -253,8 +242,7 @@ CIFAR100 = Cifar(
             "cifar-100-binary", "cifar-100-binary.tar.gz", {"train": ("train.bin",), "test": ("test.bin",)}, binary=True
         ),
     ),
-    md5="eb9058c3a382ffc7106e4002c42a8d85",
-    megabytes=169,
+    remote=Remote(f"{URL}cifar-100-python.tar.gz", "md5:eb9058c3a382ffc7106e4002c42a8d85", 169_001_437),
 )
 
 
@@ -266,8 +254,9 @@ def _describe(cifar: Cifar) -> Description:
         sizes=", ".join(map(str, SIZES)),
         channels=(3,),
         factors=", ".join(f"{factor} {len(values)}" for factor, values in cifar.factors.items()),
-        where=cifar.where,
+        find=cifar.path,
         load=cifar.load,
+        files=(cifar.remote,),
     )
 
 

@@ -52,6 +52,12 @@ def load_class_folder(
     paths = [path for of_class in members for path in of_class]
     labels = torch.arange(len(names)).repeat_interleave(torch.tensor([len(of_class) for of_class in members]))
     if parts is None and part is not None:
+        single = next((name for name, of_class in zip(names, members, strict=True) if len(of_class) < 2), None)
+        if single is not None:
+            raise UserError(
+                f"the class {single!r} in {root} has one picture, which cannot be both trained on and tested with: add "
+                "some, or remove the folder"
+            )
         chosen = split_indices(labels)[SPLITS.index(part)]
         paths, labels = [paths[index] for index in chosen.tolist()], labels[chosen]
     return ClassSet(load_pictures(NAME, paths, size, channels), {"class": names}, labels[:, None])
@@ -104,10 +110,6 @@ def _load(size: int | None, channels: int | None, root: Path | None, split: str 
     return load_class_folder(root, size, channels, split)
 
 
-def _where(root: Path | None) -> str:
-    return str(root) if root is not None else "name it as root"
-
-
 DESCRIPTION = Description(
     name=NAME,
     summary="your own pictures, one folder a class, as ImageNet's",
@@ -115,6 +117,7 @@ DESCRIPTION = Description(
     sizes=f"1 … {LARGEST_SIZE} ({DEFAULT_SIZE})",
     channels=(3, 1),
     factors="class",
-    where=_where,
+    find=lambda root: root,
+    source="name it as root",
     load=_load,
 )

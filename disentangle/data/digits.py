@@ -52,10 +52,6 @@ def _load(size: int | None, channels: int | None, root: Path | None, split: str 
     return load_digits(size, channels, split)
 
 
-def _where(root: Path | None) -> str:
-    return "comes with scikit-learn"
-
-
 DESCRIPTION = Description(
     name=NAME,
     summary="real hand-written digits, 8×8, enlarged",
@@ -63,6 +59,6 @@ DESCRIPTION = Description(
     sizes=f"{SMALLEST} … {LARGEST} (32)",
     channels=(1, 3),
     factors="digit 10",
-    where=_where,
+    source="comes with scikit-learn",
     load=_load,
 )

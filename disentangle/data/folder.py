@@ -2,9 +2,10 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO, Protocol
 
 import numpy as np
 import torch
@@ -28,6 +29,13 @@ NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 logger = logging.getLogger(__name__)
 
 
+class Packed(Protocol):
+    """A file that lies in another one; its name, by ``str``, is for messages."""
+
+    def open(self) -> IO[bytes]:
+        """Its content."""
+
+
 class FolderSet:
     """The pictures of a folder, decoded when asked for (:class:`disentangle.data.base.ImageSet`).
 
@@ -36,13 +44,15 @@ class FolderSet:
         paths: the files.
         size: their shorter side is resized to this, antialiased, and the middle is cut out.
         channels: 1 or 3.
+        bleed: part of a picture's width, and of its height, that is cut off at each side before that.
     """
 
-    def __init__(self, name: str, paths: list[Path], size: int, channels: int) -> None:
+    def __init__(self, name: str, paths: Sequence[Path | Packed], size: int, channels: int, bleed: float = 0.0) -> None:
         self.name = name
         self.size = size
         self.channels = channels
         self._paths = paths
+        self._bleed = bleed
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -54,7 +64,7 @@ class FolderSet:
             UserError: where a file is damaged.
         """
         chosen = [self._paths[index] for index in check_indices(indices, len(self)).tolist()]
-        return decode_all(chosen, self.size, self.channels)
+        return decode_all(chosen, self.size, self.channels, self._bleed)
 
 
 def load_folder(root: Path, size: int | None = None, channels: int | None = None) -> MemorySet | FolderSet:
@@ -90,7 +100,9 @@ def check_options(name: str, size: int | None, channels: int | None) -> tuple[in
     return size, check_choice("channels", name, channels, (3, 1))
 
 
-def load_pictures(name: str, paths: list[Path], size: int, channels: int) -> MemorySet | FolderSet:
+def load_pictures(
+    name: str, paths: Sequence[Path | Packed], size: int, channels: int, bleed: float = 0.0
+) -> MemorySet | FolderSet:
     """The pictures in files.
 
     Where all of them take at most 256 MB they are decoded at once. Else only their headers are read here, of more than
@@ -101,6 +113,7 @@ def load_pictures(name: str, paths: list[Path], size: int, channels: int) -> Mem
         paths: the files.
         size: height and width.
         channels: 1 or 3.
+        bleed: see :class:`FolderSet`.
 
     Raises:
         UserError: where a picture cannot be read.
@@ -108,9 +121,9 @@ def load_pictures(name: str, paths: list[Path], size: int, channels: int) -> Mem
     if len(paths) * channels * size * size > IN_MEMORY:
         for path in paths if len(paths) <= MOST_HEADERS else []:
             _open(path).close()
-        return FolderSet(name, paths, size, channels)
+        return FolderSet(name, paths, size, channels, bleed)
     logger.info("reading %d pictures", len(paths))
-    return MemorySet(name, decode_all(paths, size, channels), channels)
+    return MemorySet(name, decode_all(paths, size, channels, bleed), channels)
 
 
 def pictures_under(root: Path) -> list[Path]:
@@ -147,19 +160,19 @@ def walk(root: Path) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
-def decode_all(paths: list[Path], size: int, channels: int) -> Tensor:
+def decode_all(paths: Sequence[Path | Packed], size: int, channels: int, bleed: float = 0.0) -> Tensor:
     """Decode files to ``(n, channels, size, size)`` uint8, in threads (Pillow decodes without Python's lock)."""
     pictures = torch.empty(len(paths), channels, size, size, dtype=torch.uint8)
     pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
     try:
-        for index, picture in enumerate(pool.map(lambda path: decode(path, size, channels), paths)):
+        for index, picture in enumerate(pool.map(lambda path: decode(path, size, channels, bleed), paths)):
             pictures[index] = picture
     finally:
         pool.shutdown(cancel_futures=True)
     return pictures
 
 
-def decode(path: Path, size: int, channels: int) -> Tensor:
+def decode(path: Path | Packed, size: int, channels: int, bleed: float = 0.0) -> Tensor:
     """Decode one file to ``(channels, size, size)`` uint8: upright, in the middle, on white where it is transparent.
 
     Raises:
@@ -172,14 +185,14 @@ def decode(path: Path, size: int, channels: int) -> Tensor:
             upright = ImageOps.exif_transpose(image)
         except Exception as error:  # damaged data make the many decoders raise whatever they stumble over
             raise _damaged(path, error) from None
-    square = ImageOps.fit(_flat(upright, channels), (size, size), method=Image.Resampling.LANCZOS)
+    square = ImageOps.fit(_flat(upright, channels), (size, size), method=Image.Resampling.LANCZOS, bleed=bleed)
     return torch.from_numpy(np.array(square).reshape(size, size, channels)).permute(2, 0, 1)
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path | Packed) -> Image.Image:
     """Open a file and read its header only."""
     try:
-        image = Image.open(path)
+        image = Image.open(path if isinstance(path, Path) else path.open())
     except (PermissionError, FileNotFoundError, IsADirectoryError) as error:
         raise UserError(f"cannot read {path}: {error.strerror}: mend its permissions, or remove it") from None
     except Image.DecompressionBombError:
@@ -203,12 +216,12 @@ def _flat(image: Image.Image, channels: int) -> Image.Image:
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
+def _damaged(path: Path | Packed, error: Exception) -> UserError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return UserError(f"cannot decode the picture {path} ({reason}): it is damaged or cut short: replace or remove it")
 
 
-def _too_large(path: Path, got: str) -> UserError:
+def _too_large(path: Path | Packed, got: str) -> UserError:
     return UserError(f"the picture {path} has {got}, at most {MOST_PIXELS:,} are read: make it smaller, or remove it")
 
 
@@ -220,10 +233,6 @@ def _load(size: int | None, channels: int | None, root: Path | None, split: str 
     return load_folder(root, size, channels)
 
 
-def _where(root: Path | None) -> str:
-    return str(root) if root is not None else "name it as root"
-
-
 DESCRIPTION = Description(
     name=NAME,
     summary="your own pictures, any format, any size, resized and cropped",
@@ -231,6 +240,7 @@ DESCRIPTION = Description(
     sizes=f"1 … {LARGEST_SIZE} ({DEFAULT_SIZE})",
     channels=(3, 1),
     factors="",
-    where=_where,
+    find=lambda root: root,
+    source="name it as root",
     load=_load,
 )

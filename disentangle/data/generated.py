@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from disentangle.data.base import Description, FactorGrid, ImageSet, check_choice, refuse
+from disentangle.data.base import Description, FactorGrid, ImageSet, check_choice, refuse, refuse_split
 
 
 class GeneratedSet:
@@ -55,8 +55,9 @@ class GeneratedSet:
         """What ``disentangle data`` shows of it."""
 
         def load(size: int | None, channels: int | None, root: Path | None, split: str | None) -> ImageSet:
-            # A part of the grid would be no grid: what must be held out is for the caller to say.
-            refuse(cls.name, root=root, split=split)
+            refuse(cls.name, root=root)
+            # what must be held out is for the caller to say
+            refuse_split(cls.name, split)
             return cls(size, channels)
 
         return Description(
@@ -66,6 +67,6 @@ class GeneratedSet:
             sizes=", ".join(map(str, sorted(cls.sizes))),
             channels=cls.possible_channels,
             factors=", ".join(f"{name} {size}" for name, size in zip(cls.grid.names, cls.grid.sizes, strict=True)),
-            where=lambda root: "generated here",
+            source="generated here",
             load=load,
         )

@@ -103,7 +103,7 @@ def restore(run: Run, networks: Mapping[str, nn.Module], optimizers: Mapping[str
             network.load_state_dict(weights)
         tensors = {key: value for key, value in tensors.items() if not key.startswith(RAW)}
         state = json.loads((folder / "trainer.json").read_text())
-        for name, optimizer in optimizers.items():
+        for name, optimizer in optimizers.items() if state["param_groups"] else ():  # none: weights from elsewhere
             values: dict[int, dict[str, Tensor]] = {}
             for key, tensor in tensors.items():
                 owner, index, entry = key.split(".", 2)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from disentangle.conditioning import condition_metrics
 from disentangle.data import ClassLabels, ImageSet
 from disentangle.errors import UserError
-from disentangle.generator import Generator, PreSVDLayer
+from disentangle.generator import Fitted, Generator, PreSVDLayer
 from disentangle.orthogonal import SkewOrthogonalConv2d
 from disentangle.pictures import grid, png_bytes, to_uint8
 from disentangle.training import checkpoint
@@ -162,6 +162,8 @@ class Trainer:
                 losses = self.step(step)
                 try:
                     row = self._row(step, losses)
+                    if main and (self._due(step, recipe.sample_every) or self._due(step, recipe.checkpoint_every)):
+                        self._fit()
                 except UserError:
                     raise
                 except ValueError as error:  # an orthogonal weight, or a covariance, that is not finite
@@ -289,6 +291,12 @@ class Trainer:
         finite = all(bool(t.isfinite().all()) for t in tensors if t is not None)
         diverged = not finite or "NaN" in str(error)
         return self._diverged(step, str(error)) if diverged else self._stopped(step, str(error))
+
+    def _fit(self) -> None:
+        """Let the averaged model compute what follows from its weights. It is forgotten at the next step, so that a
+        resumed run is where the first one was."""
+        if isinstance(self.ema.model, Fitted):
+            self.ema.model.fit(seeded(self.recipe.seed, "fit"))
 
     @torch.no_grad()
     def _draw_samples(self, step: int) -> None:

@@ -10,6 +10,7 @@ from disentangle.data import SETS, ImageSet, load
 from disentangle.errors import UserError, check_seed
 from disentangle.training.architectures import (
     AutoencoderKLConfig,
+    DiffusionConfig,
     EigenGANConfig,
     QLAEConfig,
     ResNetConfig,
@@ -22,6 +23,7 @@ from disentangle.training.objectives import (
     BetaTCVAELoss,
     BetaVAELoss,
     ClassifierLoss,
+    DiffusionLoss,
     DIPVAELoss,
     FactorVAELoss,
     GANLoss,
@@ -34,9 +36,9 @@ from disentangle.treatments import TreatmentConfig
 
 # A new model or loss is a configuration in `architectures` or `objectives`, and its place here.
 AutoencoderConfig = VAEConfig | QLAEConfig | TripodConfig | AutoencoderKLConfig
-ModelConfig = EigenGANConfig | VanillaGANConfig | AutoencoderConfig | ResNetConfig
+ModelConfig = EigenGANConfig | VanillaGANConfig | AutoencoderConfig | DiffusionConfig | ResNetConfig
 GaussianLoss = BetaVAELoss | AnnealedVAELoss | FactorVAELoss | BetaTCVAELoss | DIPVAELoss
-LossConfig = GANLoss | GaussianLoss | QLAELoss | TripodLoss | ClassifierLoss
+LossConfig = GANLoss | GaussianLoss | QLAELoss | TripodLoss | DiffusionLoss | ClassifierLoss
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 import gzip
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from published import write_cars3d, write_celeba, write_dsprites, write_shapes3d, write_smallnorb
 
-from disentangle.data import fashion_mnist
+from disentangle.data import FactorGrid, cars3d, dsprites, fashion_mnist, mpi3d
 
 IdxWriter = Callable[[Path, np.ndarray], Path]
 
@@ -16,7 +18,7 @@ IdxWriter = Callable[[Path, np.ndarray], Path]
 @pytest.fixture(scope="session")
 def fashion_mnist_root(require: Callable[[object, str], None]) -> Path:
     """The folder with the real Fashion-MNIST files."""
-    folder = fashion_mnist.find(None, list(fashion_mnist.SHA256))
+    folder = fashion_mnist.SET.find(None)
     require(folder, "Fashion-MNIST is not installed (Debian: apt install dataset-fashion-mnist)")
     return folder
 
@@ -96,3 +98,29 @@ def _write_batch(path: Path, pixels: np.ndarray, entries: dict[str, object], by_
     items = b"".join(text(key.encode()) + entry(value) for key, value in entries.items())
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\x80\x02}q\x00(" + items + text(b"data") + array + b"u.")
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory, small_fashion: Path) -> Iterator[Path]:
+    """A folder with small files in the exact formats of the published sets, one folder a set, in random pixels.
+
+    The grids of ``mpi3d`` and ``cars3d``, which are not written in their files, are made as small as these.
+    """
+    root = tmp_path_factory.mktemp("published")
+    random = np.random.default_rng(0)
+    write_dsprites(root / "dsprites" / dsprites.FILE.name, (1, 3, 2, 4, 3, 5), random)
+    write_shapes3d(root / "shapes3d" / "3dshapes.h5", (2, 2, 2, 3, 4, 5), random)
+    (root / "mpi3d-toy").mkdir()
+    grid = FactorGrid(mpi3d.NAMES, tuple(tuple(map(str, range(size))) for size in (3, 2, 2, 2, 3, 2, 2)))
+    np.savez(root / "mpi3d-toy/mpi3d_toy.npz", images=random.integers(0, 256, (len(grid), 64, 64, 3), np.uint8))
+    write_cars3d(root / "cars3d" / cars3d.FILE.name, 2, random)
+    write_smallnorb(root / "smallnorb", 90, random)
+    write_celeba(root / "celeba", 24, random)
+    (root / "mnist").symlink_to(small_fashion)
+    (root / "ffhq" / "thumbnails128x128" / "00000").mkdir(parents=True)
+    for i in range(25):
+        Image.effect_noise((8, 8), 80).resize((128, 128)).save(root / f"ffhq/thumbnails128x128/00000/{i:05}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mpi3d, "GRIDS", (*mpi3d.GRIDS, grid))
+        patch.setattr(cars3d, "CARS", 2)
+        yield root

@@ -117,7 +117,9 @@ def test_an_unknown_set_gets_near_misses() -> None:
         load("sprite")
 
 
-@pytest.mark.parametrize(("name", "size"), [("sprites", 48), ("scenes", 128), ("digits", 7), ("fashion-mnist", 30)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("sprites", 48), ("scenes", 128), ("faces", 48), ("digits", 7), ("fashion-mnist", 30)]
+)
 def test_an_impossible_size_is_refused_with_the_possible_ones(name: str, size: int) -> None:
     with pytest.raises(UserError, match=f"size {size} is not possible .*choose "):
         load(name, size=size)
@@ -136,9 +138,9 @@ def test_a_set_without_files_takes_no_root(name: str) -> None:
         load(name, root="here")
 
 
-@pytest.mark.parametrize("name", ["sprites", "scenes"])
+@pytest.mark.parametrize("name", ["sprites", "scenes", "faces", "dsprites", "shapes3d", "mpi3d-real", "cars3d"])
 def test_a_whole_grid_takes_no_split(name: str) -> None:
-    with pytest.raises(UserError, match=f"'{name}' takes no split, got 'test'"):
+    with pytest.raises(UserError, match=f"'{name}' takes no split, got 'test': it is a whole grid.*such as digits"):
         load(name, split="test")
 
 
@@ -146,10 +148,23 @@ def test_every_set_is_listed_under_its_name() -> None:
     assert list(SETS) == [
         "sprites",
         "scenes",
+        "faces",
+        "dsprites",
+        "shapes3d",
+        "mpi3d-toy",
+        "mpi3d-realistic",
+        "mpi3d-real",
+        "cars3d",
+        "smallnorb",
         "digits",
+        "mnist",
         "fashion-mnist",
         "cifar-10",
         "cifar-100",
+        "celeba",
+        "lsun-church",
+        "ffhq",
+        "anime-face",
         "folder",
         "class-folder",
     ]

@@ -1,7 +1,5 @@
 """CIFAR from small files in its exact formats, made here, and from the real ones where they are installed."""
 
-import hashlib
-import io
 import os
 import pickle
 import tarfile
@@ -14,7 +12,7 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from disentangle.data import ClassLabels, cifar, files, load
+from disentangle.data import SETS, ClassLabels, cifar, files, load
 from disentangle.errors import UserError
 
 FOLDERS = {"cifar-10": "cifar-10-batches-py", "cifar-100": "cifar-100-python"}
@@ -166,14 +164,14 @@ def test_root_may_be_the_folder_or_one_above(small_cifar: Path, tmp_path: Path, 
 def test_the_environment_says_where_to_look_first(small_cifar: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISENTANGLE_DATA", str(small_cifar))
     assert len(load("cifar-10", split="test")) == 20
-    assert cifar.CIFAR10.where(None) == str(small_cifar / "cifar-10-batches-py")
+    assert cifar.CIFAR10.path(None) == small_cifar / "cifar-10-batches-py"
 
 
 def test_a_stray_file_called_train_is_not_taken_for_the_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "places", lambda: [tmp_path])
     (tmp_path / "train").write_text("to do")
     assert cifar.CIFAR100.find(None) is None
-    assert cifar.CIFAR100.where(None).startswith("not here: load it to download 169 MB, or get https://")
+    assert SETS["cifar-100"].where(None) == "not here: disentangle data get cifar-100"
 
 
 @pytest.fixture
@@ -268,27 +266,6 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data" / "cifar-10"
 
 
-def test_a_download_lands_in_the_cache_once(
-    nowhere: Path, small_cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pack(tmp_path / "packed.tar.gz", small_cifar / "cifar-10-batches-py")
-    content, asked = (tmp_path / "packed.tar.gz").read_bytes(), []
-
-    def answer(url: str, timeout: float) -> io.BytesIO:
-        asked.append(url)
-        return io.BytesIO(content)
-
-    monkeypatch.setattr("urllib.request.urlopen", answer)
-    with pytest.raises(UserError, match=f"is not the published file .checksum {hashlib.md5(content).hexdigest()}"):
-        load("cifar-10")
-    assert not nowhere.exists()
-    ours = cifar.Cifar(**{**vars(cifar.CIFAR10), "md5": hashlib.md5(content).hexdigest()})
-    for split, count in (("train", 100), ("test", 20)):
-        assert len(ours.load(split=split)) == count
-    assert asked == [CIFAR10.url] * 2
-    assert [path.name for path in nowhere.iterdir()] == ["cifar-10-python.tar.gz"]
-
-
 def test_without_a_network_one_line_says_what_to_do(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **__: object) -> None:
         raise urllib.error.URLError("Name or service not known")
@@ -304,8 +281,12 @@ def test_without_a_network_one_line_says_what_to_do(nowhere: Path, monkeypatch: 
 def test_names_and_checksums_are_those_of_torchvision() -> None:
     for ours, published in ((cifar.CIFAR10, CIFAR10), (cifar.CIFAR100, CIFAR100)):
         form = ours.forms[0]
-        assert (form.folder, form.archive, ours.md5) == (published.base_folder, published.filename, published.tgz_md5)
-        assert cifar.URL + form.archive == published.url
+        assert (form.folder, form.archive, ours.remote.checksum) == (
+            published.base_folder,
+            published.filename,
+            f"md5:{published.tgz_md5}",
+        )
+        assert ours.remote.url == published.url
         assert list(form.parts["train"]) == [name for name, _ in published.train_list]
         assert list(form.parts["test"]) == [name for name, _ in published.test_list]
 

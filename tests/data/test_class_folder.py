@@ -42,6 +42,13 @@ def plain(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_class_of_one_picture_cannot_be_split(plain: Path) -> None:
+    fill(plain, {"owl": 1}, first=200)
+    assert len(load("class-folder", root=plain)) == 37
+    with pytest.raises(UserError, match=r"the class 'owl' in .* has one picture, which cannot be both trained on and"):
+        load("class-folder", root=plain, split="test")
+
+
 @pytest.mark.parametrize("second", ["val", "test"])
 def test_the_layout_of_imagenet(imagenet: Path, second: str) -> None:
     (imagenet / "val").rename(imagenet / second)

@@ -31,6 +31,7 @@ def test_without_a_name_all_sets_are_listed(capsys: pytest.CaptureFixture[str]) 
         line = next(line for line in lines if line.startswith(name))
         assert description.count in line
     assert any("shape 3, scale 6, orientation 40, x 32, y 32" in line for line in lines)
+    assert any(line.startswith("mpi3d-real ") and "disentangle data get mpi3d-real" in line for line in lines)
 
 
 def test_a_set_is_described(capsys: pytest.CaptureFixture[str]) -> None:

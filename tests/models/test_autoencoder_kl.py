@@ -44,7 +44,7 @@ def test_a_published_folder_is_that_autoencoder(published: Path, tmp_path: Path)
         latents = model.sample_latents(2, torch.Generator().manual_seed(0))
         decoded = reference.decode(model.subspace(latents).view(2, 2, 8, 8)).sample
         shown, middle = model.synthesize(latents), decoded.abs() < 0.98
-        assert torch.allclose(shown[middle], decoded[middle], rtol=0, atol=1e-6)
+        assert torch.allclose(shown[middle], decoded[middle], rtol=0, atol=1e-5)
         assert (shown - decoded.clamp(-1, 1)).abs().max() < 2 / 255
         # A pipeline keeps its autoencoder in a folder of its own; only the half-precision file may be there.
         reference.half().save_pretrained(tmp_path / "pipeline" / "vae", variant="fp16")
@@ -56,7 +56,7 @@ def test_a_published_folder_is_that_autoencoder(published: Path, tmp_path: Path)
 @pytest.mark.parametrize("freeze", [True, False])
 def test_a_loaded_model_is_saved_whole_and_stays_frozen(published: Path, tmp_path: Path, freeze: bool) -> None:
     model = AutoencoderKLSubspace.from_autoencoder(published, 16, 1, latent_size=5, freeze=freeze)
-    model.fit(pictures(9, channels=1))
+    model.fit_subspace(pictures(9, channels=1))
     model.save_pretrained(tmp_path / "saved", safe_serialization=True)
     for file in published.iterdir():  # it is not needed any more
         file.unlink()
@@ -75,7 +75,7 @@ def test_a_loaded_model_is_saved_whole_and_stays_frozen(published: Path, tmp_pat
 def test_fit_is_probabilistic_pca(published: Path) -> None:
     model = AutoencoderKLSubspace.from_autoencoder(published, 16, 3, latent_size=4).double()
     images = pictures(40).double()
-    model.fit(images, batch_size=7)
+    model.fit_subspace(images, batch_size=7)
     x = model.spatial(images)
     centred = x - x.mean(0)
     variances, directions = torch.linalg.eigh(centred.mT @ centred / 40)
@@ -188,6 +188,6 @@ def test_impossible_models_are_refused(changes: dict[str, object], words: str) -
 def test_too_few_pictures_are_refused() -> None:
     model = AutoencoderKLSubspace(**SMALL, latent_size=5)
     with pytest.raises(UserError, match="5 codes need more than 5 pictures, got 5"):
-        model.fit(pictures(5))
+        model.fit_subspace(pictures(5))
     with pytest.raises(UserError, match="differ in fewer than 5 directions"):
-        model.fit(pictures(1).expand(9, -1, -1, -1))
+        model.fit_subspace(pictures(1).expand(9, -1, -1, -1))

@@ -76,5 +76,5 @@ class AutoencoderKLConfig:
         data = recipe.data.open()
         # Of those to train on: where these are not all, they are the first of the same permutation.
         chosen = torch.randperm(len(data), generator=seeded(seed, "pictures"))[: min(FIT, recipe.data.pictures or FIT)]
-        model.fit(data.images(chosen) / 127.5 - 1)
+        model.fit_subspace(data.images(chosen) / 127.5 - 1)
         return {"generator": model}

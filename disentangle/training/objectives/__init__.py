@@ -3,6 +3,7 @@ losses by name; a loss is its settings, as a recipe holds them."""
 
 from disentangle.training.objectives.base import Batch, Loss, Update
 from disentangle.training.objectives.classifier import ClassifierLoss
+from disentangle.training.objectives.diffusion import DiffusionLoss
 from disentangle.training.objectives.dip import DIPVAELoss
 from disentangle.training.objectives.factor import FactorVAELoss
 from disentangle.training.objectives.gan import GANLoss
@@ -17,6 +18,7 @@ __all__ = [
     "BetaVAELoss",
     "ClassifierLoss",
     "DIPVAELoss",
+    "DiffusionLoss",
     "FactorVAELoss",
     "GANLoss",
     "Loss",
