@@ -29,10 +29,11 @@ from disentangle.training.recipes import RECIPES
 from disentangle.training.run import Run
 
 LARGEST = 64 * 256**2
-"""Pixels of a batch, from which on a recipe is passed over."""
+"""Pixels of a batch from which on a recipe is passed over."""
 
-SECONDS, STEPS = 10.0, 16
-"""Time for a recipe, after which no new stretch of so many steps begins: some terms are lazy."""
+SECONDS, MOST, STEPS = 10.0, 60.0, 16
+"""Time for a recipe, and what is not exceeded by more than a step to make the steps a multiple of this: some terms are
+lazy."""
 
 
 class Noise:
@@ -59,17 +60,16 @@ class Noise:
 
 
 def seconds_per_step(recipe: Recipe) -> float:
-    """The mean over some stretches of steps."""
+    """The mean over a number of steps."""
     recipe = replace(recipe, data=replace(recipe.data, pictures=None), test_every=0)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(Run.draft(Path(folder), "timed", recipe), Noise(recipe), make_accelerator("cpu"))
         trainer.step(1)
-        step, began = 1, time.process_time()
-        while time.process_time() - began < SECONDS:
-            for _ in range(STEPS):
-                step += 1
-                trainer.step(step)
-        return (time.process_time() - began) / (step - 1)
+        done, began, spent = 0, time.process_time(), 0.0
+        while spent < (SECONDS if done % STEPS == 0 else MOST):
+            trainer.step(done + 2)
+            done, spent = done + 1, time.process_time() - began
+        return spent / done
 
 
 def machine() -> str:
@@ -92,7 +92,7 @@ def main() -> None:
     steps = old["steps"] if names and old.get("machine") == machine() else {}
     for name in names or RECIPES:
         recipe = RECIPES[name]
-        small = recipe.batch_size * recipe.data.size**2 <= LARGEST
+        small = recipe.batch_size * recipe.data.size**2 < LARGEST
         seconds = round(seconds_per_step(recipe), 5) if small else None
         steps[name] = {"settings": settings_hash(recipe), "seconds": seconds}
         sys.stdout.write(f"{name:<32} {'too large' if seconds is None else f'{1000 * seconds:8.1f} ms'}\n")
