@@ -120,7 +120,9 @@ class AutoencoderKLSubspace(ModelMixin, ConfigMixin):  # type: ignore[misc]
         output = self.backbone.decode(features, return_dict=False)[0]
         if output.shape[1] != self.config.channels:
             output = output.mean(dim=1, keepdim=True)
-        return output if self.config.outputs == "logits" else picture_logits(output)
+        if self.config.outputs == "logits":
+            return output  # type: ignore[no-any-return]
+        return picture_logits(output if output.dtype == torch.float64 else output.float())
 
     def forward(self, images: Tensor) -> Tensor:
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to their reconstructions from the posterior's mean."""

@@ -61,19 +61,21 @@ RECIPES = {
     ),
     "qlae": replace(
         TINY,
-        model=QLAEConfig(rank=2, base_channels=2, max_channels=4, encoder_channels=2, hidden=8, values=3),
+        # So many values that codes which nothing has trained yet have different ones.
+        model=QLAEConfig(rank=2, base_channels=2, max_channels=4, encoder_channels=4, hidden=8, values=1_000),
         loss=QLAELoss(),
         optimizer=AdamConfig(learning_rate=1e-3, weight_decay=0.1),
     ),
     "tripod": replace(
         TINY,
-        model=TripodConfig(decoder="conv", latent_size=3, encoder_channels=2, hidden=8),
+        model=TripodConfig(rank=2, base_channels=2, max_channels=4, encoder_channels=4, hidden=8, values=1_000),
         loss=TripodLoss(multi_information=0.1, hessian=0.1, hessian_every=2),
     ),
     "autoencoder-kl": replace(
         TINY,
-        model=AutoencoderKLConfig(latent_size=3, block_out_channels=(4, 4, 8), latent_channels=2, norm_groups=2),
+        model=AutoencoderKLConfig(latent_size=3, block_out_channels=(4, 8), latent_channels=2, norm_groups=2),
         loss=BetaVAELoss(),
+        seed=3,
     ),
     "gan": replace(
         TINY,

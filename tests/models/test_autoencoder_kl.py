@@ -44,7 +44,7 @@ def test_a_published_folder_is_that_autoencoder(published: Path, tmp_path: Path)
         latents = model.sample_latents(2, torch.Generator().manual_seed(0))
         decoded = reference.decode(model.subspace(latents).view(2, 2, 8, 8)).sample
         shown, middle = model.synthesize(latents), decoded.abs() < 0.98
-        assert torch.allclose(shown[middle], decoded[middle], rtol=0, atol=1e-6)
+        assert torch.allclose(shown[middle], decoded[middle], rtol=0, atol=1e-5)
         assert (shown - decoded.clamp(-1, 1)).abs().max() < 2 / 255
         # A pipeline keeps its autoencoder in a folder of its own; only the half-precision file may be there.
         reference.half().save_pretrained(tmp_path / "pipeline" / "vae", variant="fp16")
