@@ -133,6 +133,9 @@ def settled(recipe: Recipe, device: "torch.device") -> Recipe:
 
     if recipe.data.root is not None:
         recipe = replace(recipe, data=replace(recipe.data, root=recipe.data.root.resolve()))
+    weights: Path | None = getattr(recipe.model, "weights", None)
+    if weights is not None:
+        recipe = replace(recipe, model=replace(recipe.model, weights=weights.resolve()))  # type: ignore[call-arg]
     if recipe.precision == "auto":
         narrow = autocast_dtype("auto", device)
         recipe = replace(recipe, precision="float32" if narrow is None else "bfloat16")

@@ -99,7 +99,7 @@ def test_no_uniform_number_gives_a_timestep_beyond_the_last() -> None:
     assert uniform_timesteps(torch.tensor([0.4999, 0.5]), 2).tolist() == [0, 1]
 
 
-@pytest.mark.parametrize(("name", "millions"), [("cifar10-ddpm", 35.7), ("celebahq-ddpm", 113.7)])
+@pytest.mark.parametrize(("name", "millions"), [("cifar10-ddpm", 35.7), ("ffhq-ddpm", 113.7)])
 def test_the_published_networks_have_as_many_parameters_as_published(name: str, millions: float) -> None:
     recipe = RECIPES[name]
     with torch.device("meta"):

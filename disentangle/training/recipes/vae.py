@@ -119,4 +119,32 @@ RECIPES: dict[str, Recipe] = {
     "dsprites-dip-vae-ii": replace(
         PUBLISHED, summary="DIP-VAE-II, settings of Locatello et al.", loss=DIPVAELoss(variant="ii")
     ),
+    "shapes3d-qlae": replace(
+        PUBLISHED,
+        summary="QLAE, published networks and settings",
+        data=DataConfig("shapes3d", size=64),
+        model=QLAEConfig(decoder="published", latent_size=12),
+        loss=QLAELoss(),
+        optimizer=AdamConfig(learning_rate=1e-3, betas=(0.9, 0.999), weight_decay=0.1),
+        steps=200_000,
+        batch_size=128,
+    ),
+    "shapes3d-tripod": replace(
+        PUBLISHED,
+        summary="Tripod, published networks and settings",
+        data=DataConfig("shapes3d", size=64),
+        model=TripodConfig(decoder="published", latent_size=12),
+        loss=TripodLoss(),
+        optimizer=AdamConfig(learning_rate=2e-4, betas=(0.9, 0.999)),
+        steps=250_000,
+    ),
+    "mpi3d-tripod": replace(
+        PUBLISHED,
+        summary="Tripod, published networks and settings",
+        data=DataConfig("mpi3d-real", size=64),
+        model=TripodConfig(decoder="published", latent_size=14),
+        loss=TripodLoss(multi_information=1e-8, hessian=1e-4),
+        optimizer=AdamConfig(learning_rate=2e-4, betas=(0.9, 0.999)),
+        steps=250_000,
+    ),
 }
