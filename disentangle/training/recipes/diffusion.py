@@ -21,9 +21,9 @@ SMALL = Recipe(
     checkpoint_every=500,
 )
 
-# Ho, Jain, Abbeel 2020, arXiv 2006.11239, appendix B: 35.7 million parameters, 114 million at 256×256; the average of the
-# weights has a decay of 0.9999 a step. The first 5,000 steps, in which the rate rises, are left out. Sampled in 50 steps,
-# as Song, Meng, Ermon 2021.
+# Ho, Jain, Abbeel 2020, arXiv 2006.11239, appendix B: 35.7 million parameters, 114 million at 256×256; the average of
+# the weights has a decay of 0.9999 a step. The first 5,000 steps, in which the rate rises, are left out. Sampled in 50
+# steps, as Song, Meng, Ermon 2021.
 DDPM = Recipe(
     summary="DDPM, published settings",
     data=DataConfig("cifar-10", size=32, channels=3, flip=True),
