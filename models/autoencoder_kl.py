@@ -121,7 +121,7 @@ class AutoencoderKLSubspace(ModelMixin, ConfigMixin):  # type: ignore[misc]
         if output.shape[1] != self.config.channels:
             output = output.mean(dim=1, keepdim=True)
         if self.config.outputs == "logits":
-            return output
+            return output  # type: ignore[no-any-return]
         return picture_logits(output if output.dtype == torch.float64 else output.float())
 
     def forward(self, images: Tensor) -> Tensor:
