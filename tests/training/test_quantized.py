@@ -158,7 +158,7 @@ def test_qlae_adds_its_terms_and_moves_its_values_by_quantization_only() -> None
         assert model.encoder[0].weight.grad.abs().sum() > 0
     latents = model.encode(batch().images).detach()
     assert terms["reconstruction"].item() == pytest.approx(
-        float(pixel_loss(model.logits(latents), batch().images, "bernoulli")), rel=1e-9
+        pixel_loss(model.logits(latents), batch().images, "bernoulli").item(), rel=1e-9
     )
 
 
@@ -169,7 +169,7 @@ def test_tripod_adds_its_terms_on_the_steps_that_they_are_due() -> None:
         terms = TripodObjective(model, loss)(batch(step))
         assert ("hessian" in terms) == (weight > 0)
         expected = terms["reconstruction"] + 0.5 * terms["multi_information"] + weight * terms.get("hessian", 0)
-        assert float(terms["loss"]) == pytest.approx(float(expected), rel=1e-12)
+        assert terms["loss"].item() == pytest.approx(expected.item(), rel=1e-12)
     codes = model.codes_of(batch().images).detach()
     spread = (codes.var(0, correction=0) + 1e-12).sqrt()
     wide = silverman(8, model.latent_size) * spread
