@@ -85,3 +85,24 @@ def test_what_cannot_be_imported_leaves_nothing_behind(pipeline: Path, tmp_path:
     with pytest.raises(UserError, match="exists and is not empty"):
         run_command(["import", str(pipeline), "--out", str(out), *OPTIONS])
     assert [p.name for p in out.iterdir()] == ["mine"]
+
+
+def test_training_may_begin_from_published_weights(
+    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pipeline.parent)
+    few = ["--model.fitted-to", "6", "--model.codes", "2", "--model.steps", "2", "--data.pictures", "40"]
+    changed = ["--data.name", "digits", "--model.weights", pipeline.name, "--batch-size", "4", "--steps", "1"]
+    main(["train", "fashion-diffusion", *few, *changed, "--out", str(tmp_path / "run"), "--device", "cpu"])
+    monkeypatch.chdir(tmp_path)
+    main(["train", "--resume", "run", "--steps", "2", "--device", "cpu"])
+    run = Run.open("run")
+    assert run.step == 2
+    assert run.recipe.model.weights == pipeline
+    trained = run.load_generator(ema=False).unet.state_dict()
+    published = HSpaceDiffusion.from_pipeline(pipeline, codes=2, steps=2, fitted_to=6).unet.state_dict()
+    changes = [(trained[name] - published[name]).abs().max() for name in published]
+    assert 0 < max(changes) < 0.01
+    with pytest.raises(UserError, match="makes pictures of 32 pixels and 1 channels, the data have 32 and 3"):
+        run_command(["train", "scenes-diffusion", "--model.weights", str(pipeline), "--out", "other"])
+    assert not (tmp_path / "other").exists()

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from disentangle.models import HSpaceDiffusion
+from disentangle.models.diffusion import make_unet
 from disentangle.training.draws import Draws
 from disentangle.training.objectives.base import Batch
 from disentangle.training.objectives.diffusion import (
@@ -13,6 +14,7 @@ from disentangle.training.objectives.diffusion import (
     min_snr_weights,
     uniform_timesteps,
 )
+from disentangle.training.recipes.diffusion import RECIPES
 
 NETWORK = {
     "block_out_channels": (4, 4),
@@ -20,6 +22,7 @@ NETWORK = {
     "up_block_types": ("UpBlock2D",) * 2,
     "layers_per_block": 1,
     "norm_num_groups": 2,
+    "attention_head_dim": 4,
 }
 TIMESTEPS = 50
 
@@ -94,3 +97,11 @@ def test_no_uniform_number_gives_a_timestep_beyond_the_last() -> None:
     largest = torch.tensor([0.0, 1 - 2**-24])
     assert uniform_timesteps(largest, 4000).tolist() == [0, 3999]
     assert uniform_timesteps(torch.tensor([0.4999, 0.5]), 2).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("name", "millions"), [("cifar10-ddpm", 35.7), ("ffhq-ddpm", 113.7)])
+def test_the_published_networks_have_as_many_parameters_as_published(name: str, millions: float) -> None:
+    recipe = RECIPES[name]
+    with torch.device("meta"):
+        unet = make_unet(recipe.model.network(recipe.data.size), recipe.data.size, 3)
+    assert sum(p.numel() for p in unet.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)
