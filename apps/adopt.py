@@ -84,7 +84,9 @@ def adopt(args: Args) -> Path:
     recipe = Recipe(
         summary=f"published pipeline {folder.name}",
         data=DataConfig(args.data, size=size, channels=channels, root=args.root.resolve() if args.root else None),
-        model=DiffusionConfig(args.codes, args.steps, args.steering, args.pictures, weights=folder),
+        model=DiffusionConfig(
+            codes=args.codes, steps=args.steps, steering=args.steering, fitted_to=args.pictures, weights=folder
+        ),
         loss=DiffusionLoss(),
         optimizer=AdamConfig(learning_rate=2e-5, betas=(0.9, 0.999)),
         treatment=TreatmentConfig(()),

@@ -1,5 +1,5 @@
-"""Generators, discriminators, autoencoders, diffusion models and classifiers, each a diffusers ``ModelMixin`` with its own saved
-configuration, and the SVD meta-layers of the classifiers."""
+"""Generators, discriminators, autoencoders, diffusion models and classifiers, each a diffusers ``ModelMixin`` with its
+own saved configuration, and the SVD meta-layers of the classifiers."""
 
 from disentangle.models.autoencoder_kl import AutoencoderKLSubspace
 from disentangle.models.covariance_pooling import GlobalCovariancePooling

@@ -65,7 +65,7 @@ def decode(unet: UNet2DModel, h: Tensor, embedding: Tensor, skips: tuple[Tensor,
 
 
 def diffuse(images: Tensor, noise: Tensor, signal: Tensor) -> Tensor:
-    r"""The forward process in closed form: :math:`x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, \epsilon`.
+    r"""The forward process at once: :math:`x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, \epsilon`.
 
     Args:
         images: ``(n, c, h, w)``.

@@ -82,8 +82,6 @@ class HSpaceDiffusion(ModelMixin, ConfigMixin):  # type: ignore[misc]
         check_channels(channels)
         if steering not in STEERINGS:
             raise UserError(f"steering must be {' or '.join(STEERINGS)}, got {steering!r}")
-        if fitted_to <= codes:
-            raise UserError(f"{codes} codes need more than {codes} pictures to be fitted to, got {fitted_to}")
         self.scheduler = make_scheduler(SCHEDULE if schedule is None else schedule, steps)
         self.steering = steering
         with torch.random.fork_rng(devices=[]):
@@ -92,6 +90,8 @@ class HSpaceDiffusion(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.shape = (channels, size, size)
         widths = self.unet.config.block_out_channels
         self.h_space = HSpace(widths[-1] * (size >> len(widths) - 1) ** 2, codes, steps)
+        if fitted_to <= codes:
+            raise UserError(f"{codes} codes need more than {codes} pictures to be fitted to, got {fitted_to}")
         self.codes = codes
         self.fitted_to = fitted_to
         self.latent_size = codes + math.prod(self.shape)
@@ -123,7 +123,7 @@ class HSpaceDiffusion(ModelMixin, ConfigMixin):  # type: ignore[misc]
             raise UserError(f"{folder} makes pictures of size {size}: possible are square ones of a fixed size")
         model = cls(size, channels, codes, steps, steering, fitted_to, settings, plain(scheduler))
         model.unet.load_state_dict(unet.state_dict())
-        return model.eval()
+        return model.eval()  # type: ignore[no-any-return]
 
     def forward(self, noisy: Tensor, timesteps: Tensor) -> Tensor:
         """Noisy pictures ``(n, channels, size, size)`` at ``timesteps`` ``(n,)`` to what the network predicts of them:
@@ -137,12 +137,13 @@ class HSpaceDiffusion(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def synthesize(self, latents: Tensor) -> Tensor:
         """Latents ``(n, latent_size)`` to pictures ``(n, channels, size, size)`` in [-1, 1], in float32 or float64."""
         codes, noise = latents.split([self.codes, self.latent_size - self.codes], dim=1)
-        images = noise.unflatten(1, self.shape)
+        images: Tensor = noise.unflatten(1, self.shape)
         for step in range(len(self.timesteps)):
-            h, *rest = encode(self.unet, images, self.timesteps[step].expand(len(images)))
-            h = self.h_space(h, codes, step, self.steering)
-            images = self._denoise(decode(self.unet, h, *rest), images, step)
-        images = images.clamp(-1, 1)
+            h, embedding, skips = encode(self.unet, images, self.timesteps[step].expand(len(images)))
+            plain = decode(self.unet, h, embedding, skips)
+            steered = decode(self.unet, self.h_space(h, codes, step, self.steering), embedding, skips)
+            images = self._denoise(plain, images, step, steered)
+        images = images.clamp(-1, 1)  # which not every schedule does
         return images if images.dtype == torch.float64 else images.float()
 
     @torch.no_grad()
@@ -153,9 +154,9 @@ class HSpaceDiffusion(ModelMixin, ConfigMixin):  # type: ignore[misc]
         for images in noise.unflatten(1, self.shape).split(batch):
             part = []
             for step in range(len(self.timesteps)):
-                h, *rest = encode(self.unet, images, self.timesteps[step].expand(len(images)))
+                h, embedding, skips = encode(self.unet, images, self.timesteps[step].expand(len(images)))
                 part.append(h.flatten(1))
-                images = self._denoise(decode(self.unet, h, *rest), images, step)
+                images = self._denoise(decode(self.unet, h, embedding, skips), images, step)
             parts.append(torch.stack(part))
         return torch.cat(parts, dim=1)
 
@@ -178,10 +179,25 @@ class HSpaceDiffusion(ModelMixin, ConfigMixin):  # type: ignore[misc]
             ),
         )
 
-    def _denoise(self, prediction: Tensor, images: Tensor, step: int) -> Tensor:
-        """The pictures after ``step``, with less noise; the last has none."""
+    def _denoise(self, prediction: Tensor, images: Tensor, step: int, steered: Tensor | None = None) -> Tensor:
+        """The pictures after ``step``, with less noise; the last has none.
+
+        A step adds two terms, the picture that is predicted and the noise that is. A steered prediction decides the
+        first alone: in both, what it does to the one would undo what it does to the other (Kwon et al., theorem 1).
+        """
         timestep = int(self.scheduler.timesteps[step])
-        return self.scheduler.step(prediction, timestep, images, return_dict=False)[0]  # type: ignore[no-any-return]
+        plain = self.scheduler.step(prediction, timestep, images)
+        after: Tensor = plain.prev_sample
+        if steered is None:
+            return after
+        picture: Tensor = self.scheduler.step(steered, timestep, images).pred_original_sample
+        return after + self._signal_after(timestep) ** 0.5 * (picture - plain.pred_original_sample)  # type: ignore[no-any-return]
+
+    def _signal_after(self, timestep: int) -> float:
+        """How much of the picture is left in what is sampled at ``timestep``: all, or the next timestep's share."""
+        following = timestep - self.scheduler.config.num_train_timesteps // len(self.timesteps)
+        signal = self.scheduler.alphas_cumprod[following] if following >= 0 else self.scheduler.final_alpha_cumprod
+        return float(signal)
 
 
 def make_unet(settings: Mapping[str, Any], size: int, channels: int) -> UNet2DModel:
@@ -191,6 +207,12 @@ def make_unet(settings: Mapping[str, Any], size: int, channels: int) -> UNet2DMo
         UserError: where diffusers refuses the settings, or the network cannot be steered.
     """
     sizes = {"sample_size": size, "in_channels": channels, "out_channels": channels}
+    widths = settings.get("block_out_channels", ())
+    head = settings.get("attention_head_dim", 8)
+    if widths and head is not None and not 1 <= head <= widths[-1]:
+        raise UserError(
+            f"an attention head has {head} channels: possible are 1 to {widths[-1]}, those of the mid-block"
+        )
     try:
         unet = UNet2DModel(**dict(settings) | sizes)
     except (TypeError, ValueError, AttributeError, NotImplementedError) as error:

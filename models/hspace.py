@@ -18,8 +18,8 @@ STEERINGS = ("replace", "add")
 class HSpace(nn.Module):
     r"""Axes of the mid-block's output, common to all sampling steps, and where it lies along them at each.
 
-    With the axes :math:`V`, the means :math:`\mu_t` and the spreads :math:`\sigma_t` along them, codes :math:`z` replace
-    the coordinates, :math:`h_t \leftarrow h_t - V V^\top h_t + V (\mu_t + \sigma_t \circ z)`, so that along the axes
+    With axes :math:`V`, means :math:`\mu_t` and spreads :math:`\sigma_t` along them, codes :math:`z` replace the
+    coordinates, :math:`h_t \leftarrow h_t - V V^\top h_t + V (\mu_t + \sigma_t \circ z)`, so that along the axes
     they are distributed as they were; or they are added, :math:`h_t \leftarrow h_t + V (\sigma_t \circ z)`.
 
     Args:
@@ -35,6 +35,10 @@ class HSpace(nn.Module):
     Raises:
         UserError: where ``rank`` is not in ``1 … features``.
     """
+
+    basis: Tensor
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self, features: int, rank: int, steps: int) -> None:
         super().__init__()
@@ -76,9 +80,9 @@ class HSpace(nn.Module):
             ValueError: where there are too few trajectories, or a feature is not finite.
         """
         axes, mean, scale = persistent_axes(h, len(self.basis))
-        self.basis.copy_(axes)  # type: ignore[operator]
-        self.mean.copy_(mean)  # type: ignore[operator]
-        self.scale.copy_(scale)  # type: ignore[operator]
+        self.basis.copy_(axes)
+        self.mean.copy_(mean)
+        self.scale.copy_(scale)
 
 
 def persistent_axes(h: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:

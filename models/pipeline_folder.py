@@ -1,4 +1,4 @@
-"""Reading the folder of a published diffusion pipeline, as diffusers' ``DDPMPipeline`` and ``DDIMPipeline`` write it."""
+"""The folder of a published diffusion pipeline, as diffusers' ``DDPMPipeline`` and ``DDIMPipeline`` write it."""
 
 import json
 from pathlib import Path
@@ -19,8 +19,8 @@ def read_pipeline(folder: Path | str) -> tuple[UNet2DModel, dict[str, Any]]:
         folder: with ``model_index.json``, ``unet/`` and ``scheduler/``.
 
     Raises:
-        UserError: where the folder is missing, incomplete or damaged, holds another kind of network or scheduler, or has
-            its weights in pickles only.
+        UserError: where the folder is missing, incomplete or damaged, holds another kind of network or scheduler, or
+            has its weights in pickles only.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -29,8 +29,8 @@ def read_pipeline(folder: Path | str) -> tuple[UNet2DModel, dict[str, Any]]:
     found = _named(parts, "unet"), _named(parts, "scheduler")
     if found[0] != "UNet2DModel" or found[1] is None:
         raise UserError(
-            f"{folder} is a {parts.get('_class_name', 'pipeline of another kind')} with the network {found[0]}: possible "
-            "are pipelines of an unconditional UNet2DModel and a scheduler, such as DDPMPipeline and DDIMPipeline"
+            f"{folder} is a {parts.get('_class_name', 'pipeline of another kind')} with the network {found[0]}: "
+            "possible are pipelines of an unconditional UNet2DModel and a scheduler: DDPMPipeline and DDIMPipeline"
         )
     scheduler = _json(folder / "scheduler" / "scheduler_config.json")
     if "num_train_timesteps" not in scheduler or "beta_schedule" not in scheduler:
@@ -47,8 +47,8 @@ def _network(folder: Path) -> UNet2DModel:
         pickles = [file.name for file in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.ckpt"))]
         if pickles:
             raise UserError(
-                f"{folder} has its weights in a pickle only ({pickles[0]}), which may run code when it is read: get its "
-                "*.safetensors, or convert it where you trust it"
+                f"{folder} has its weights in a pickle only ({pickles[0]}), which may run code when it is read: get "
+                "its *.safetensors, or convert it where you trust it"
             )
         raise UserError(f"{folder} is incomplete: it has no weights (*.safetensors)")
     try:

@@ -73,7 +73,7 @@ def _written(path: Path, size: int, source: Path, pieces: Callable[[], Iterator[
             logger.info("unpacking %s once, to %.1f GB", source, size / 1e9)
             try:
                 for piece in pieces():
-                    part.write(piece.tobytes())
+                    part.write(np.ascontiguousarray(piece).data)
                 part.flush()
                 if part.tell() != size:
                     raise ValueError(f"{part.tell()} bytes where {size} were expected")

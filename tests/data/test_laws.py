@@ -14,9 +14,8 @@ from PIL import Image
 from disentangle.data import GridSet, ImageSet, LabelledSet, load
 
 CASES = ["sprites-32", "sprites-64", "scenes-32", "scenes-64", "digits-32", "fashion-mnist-32", "cifar-10-32"]
-CASES += ["cifar-100-64", "folder-16", "class-folder-16", "faces-32", "faces-64", "dsprites-64", "dsprites-32"]
-CASES += ["shapes3d-64", "shapes3d-32", "mpi3d-toy-64", "mpi3d-toy-32", "cars3d-64", "smallnorb-64", "smallnorb-32"]
-CASES += ["mnist-28", "celeba-32", "ffhq-16"]
+CASES += ["cifar-100-64", "folder-16", "class-folder-16", "faces-64", "dsprites-64", "shapes3d-64", "mpi3d-toy-32"]
+CASES += ["cars3d-64", "smallnorb-64", "mnist-28", "celeba-32", "ffhq-16"]
 GRIDS = ("sprites", "scenes", "faces", "dsprites", "shapes3d", "mpi3d-toy", "cars3d")
 
 

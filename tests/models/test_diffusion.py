@@ -80,12 +80,12 @@ def fitted(**changes: Any) -> tuple[HSpaceDiffusion, Tensor]:
 
 
 def heard(model: HSpaceDiffusion, latents: Tensor) -> Tensor:
-    """What enters the second half of the network at every step, ``(steps, n, D)``."""
+    """The steered features that enter the second half of the network at every step, ``(steps, n, D)``."""
     found: list[Tensor] = []
     hook = model.unet.up_blocks[0].register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].flatten(1)))
     model.synthesize(latents)
     hook.remove()
-    return torch.stack(found)
+    return torch.stack(found[1::2])  # those before them are not steered
 
 
 def test_codes_are_read_back_from_the_h_space() -> None:
@@ -100,6 +100,24 @@ def test_codes_are_read_back_from_the_h_space() -> None:
     without = model.trajectories(latents[:, 3:])[0]
     beside = torch.eye(FEATURES, dtype=torch.float64) - space.basis.mT @ space.basis
     torch.testing.assert_close(h[0] @ beside, without @ beside, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_steering_decides_the_predicted_picture_and_not_the_noise(prediction: str) -> None:
+    model, _ = fitted(steps=2, schedule=LINEAR | {"prediction_type": prediction, "clip_sample": False})
+    latents = model.sample_latents(3, seeded(4))
+    x, codes, space = latents[:, 3:].unflatten(1, (3, 8, 8)), latents[:, :3], model.h_space
+    for step, (now, after) in enumerate([(model.signal[500], model.signal[0]), (model.signal[0], torch.tensor(1.0))]):
+        h, embedding, skips = encode(model.unet, x, torch.tensor([500, 0])[step].expand(3))
+        change = (space.mean[step] + space.scale[step] * codes - h.flatten(1) @ space.basis.T) @ space.basis
+        plain, steered = (decode(model.unet, f, embedding, skips) for f in (h, h + change.view_as(h)))
+        if prediction == "epsilon":
+            picture, noise = (x - (1 - now).sqrt() * steered) / now.sqrt(), plain
+        else:
+            picture = now.sqrt() * x - (1 - now).sqrt() * steered
+            noise = now.sqrt() * plain + (1 - now).sqrt() * x
+        x = after.sqrt() * picture + (1 - after).sqrt() * noise
+    torch.testing.assert_close(model.synthesize(latents), x.clamp(-1, 1), rtol=0, atol=1e-6)
 
 
 def test_added_codes_shift_the_h_space() -> None:
@@ -263,6 +281,7 @@ def test_folders_that_cannot_be_read(published: Path, damage: Callable[[Path], A
         ({"steps": 1001}, "steps must lie between 1 and the 1000"),
         ({"steering": "pull"}, "replace or add, got 'pull'"),
         ({"network": NETWORK | {"norm_num_groups": 3}}, "no such UNet2DModel"),
+        ({"network": NETWORK | {"attention_head_dim": 9}}, "head has 9 channels: possible are 1 to 8"),
         ({"network": NETWORK | {"mid_block_type": None}}, "no mid-block"),
         ({"network": NETWORK | {"down_block_types": ["DownBlock2D"]}}, "no such UNet2DModel"),
         ({"schedule": {"beta_schedule": "straight"}}, "no such noise schedule"),
