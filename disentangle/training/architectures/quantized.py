@@ -1,13 +1,13 @@
 """The autoencoders with quantised codes that a recipe may name."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from disentangle.models.quantized import QLAE, QuantizedAutoencoder, Tripod
-from disentangle.training.draws import seeded
+from disentangle.training.architectures.base import Architecture
 from disentangle.training.objectives.base import STRICT
 
 if TYPE_CHECKING:  # a recipe holds a model
@@ -18,7 +18,7 @@ PICTURES = 256
 
 
 @dataclass(frozen=True)
-class QuantizedConfig:
+class QuantizedConfig(Architecture):
     """An autoencoder with quantised codes.
 
     Attributes:
@@ -47,13 +47,15 @@ class QuantizedConfig:
     hidden: int = 256
 
     def build(self, recipe: "Recipe", channels: int, classes: int = 0) -> dict[str, nn.Module]:
-        """Encoder, values and decoder, one network, the latter beginning with the mean picture's brightness."""
+        """Encoder, values and decoder, one network."""
         settings = {name: value for name, value in asdict(self).items() if name != "kind"}
         model = self.model(size=recipe.data.size, channels=channels, seed=recipe.seed, **settings)
-        data = recipe.data.open()
-        some = torch.randperm(len(data), generator=seeded(recipe.seed, "pictures"))[:PICTURES]
-        model.start_from(data.images(some) / 127.5 - 1)
         return {"generator": model}
+
+    def start(self, product: nn.Module, draw: Callable[[int], Tensor]) -> None:
+        """The decoder begins with the mean picture's brightness."""
+        model: QuantizedAutoencoder = product  # type: ignore[assignment]
+        model.start_from(draw(PICTURES))
 
 
 @dataclass(frozen=True)
