@@ -129,10 +129,14 @@ def train(name: str, recipe: Recipe, out: Path | None = None, device: str = "aut
 
 def settled(recipe: Recipe, device: "torch.device") -> Recipe:
     """The recipe with what is decided once, so that a run resumed elsewhere finds its data and computes as it began."""
+    from disentangle.training.architectures import AutoencoderKLConfig, DiffusionConfig
     from disentangle.training.hardware import autocast_dtype
 
     if recipe.data.root is not None:
         recipe = replace(recipe, data=replace(recipe.data, root=recipe.data.root.resolve()))
+    model = recipe.model
+    if isinstance(model, AutoencoderKLConfig | DiffusionConfig) and model.weights is not None:
+        recipe = replace(recipe, model=replace(model, weights=model.weights.resolve()))
     if recipe.precision == "auto":
         narrow = autocast_dtype("auto", device)
         recipe = replace(recipe, precision="float32" if narrow is None else "bfloat16")

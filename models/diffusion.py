@@ -207,6 +207,12 @@ def make_unet(settings: Mapping[str, Any], size: int, channels: int) -> UNet2DMo
         UserError: where diffusers refuses the settings, or the network cannot be steered.
     """
     sizes = {"sample_size": size, "in_channels": channels, "out_channels": channels}
+    widths = settings.get("block_out_channels", ())
+    head = settings.get("attention_head_dim", 8)
+    if widths and head is not None and not 1 <= head <= widths[-1]:
+        raise UserError(
+            f"an attention head has {head} channels: possible are 1 to {widths[-1]}, those of the mid-block"
+        )
     try:
         unet = UNet2DModel(**dict(settings) | sizes)
     except (TypeError, ValueError, AttributeError, NotImplementedError) as error:

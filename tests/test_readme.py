@@ -25,6 +25,7 @@ SHORTER = {
     "app": ["--help"],  # serves until it is stopped
     "train": ["--steps", "2"],
     "sweep": ["--steps", "2", "--no-evaluate"],
+    "encode": ["--steps", "2", "--test-pictures", "20"],
     "evaluate": ["--samples", "30", "--train-samples", "200", "--test-samples", "100"],
 }
 NOT_RUN = ("git", "cd", "sudo")  # getting the code and system packages

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from disentangle.training.architectures import (
     AutoencoderKLConfig,
+    DiffusionConfig,
     EigenGANConfig,
     QLAEConfig,
     ResNetConfig,
@@ -18,6 +19,7 @@ from disentangle.training.objectives import (
     BetaTCVAELoss,
     BetaVAELoss,
     ClassifierLoss,
+    DiffusionLoss,
     FactorVAELoss,
     GANLoss,
     QLAELoss,
@@ -67,7 +69,7 @@ RECIPES = {
     "tripod": replace(
         TINY,
         model=TripodConfig(rank=2, base_channels=2, max_channels=4, encoder_channels=4, hidden=8, values=1_000),
-        loss=TripodLoss(multi_information=0.1, hessian=0.1, hessian_every=2),
+        loss=TripodLoss(multi_information=0.1, hessian=0.1, hessian_every=4),
     ),
     "autoencoder-kl": replace(
         TINY,
@@ -98,6 +100,11 @@ RECIPES = {
         model=VanillaGANConfig(latent_size=4, base_channels=2, max_channels=4),
         seed=1,  # at which the optimal learning rate is positive
         loss=GANLoss(adversarial="non-saturating", r1_weight=0.0, gp_weight=20.0, augment=0.0, penalty="vp"),
+    ),
+    "diffusion": replace(
+        TINY,
+        model=DiffusionConfig(codes=2, steps=2, fitted_to=6, channels=(2, 4), head_channels=4, groups=2),
+        loss=DiffusionLoss(min_snr=5.0),
     ),
     "classifier": replace(
         TINY,

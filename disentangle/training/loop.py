@@ -290,6 +290,7 @@ class Trainer:
         tensors = [t for network in self.networks.values() for p in network.parameters() for t in (p, p.grad)]
         finite = all(bool(t.isfinite().all()) for t in tensors if t is not None)
         diverged = not finite or "NaN" in str(error)
+        step = min(step, int(self.first_bad))  # where it began, which may be noticed later
         return self._diverged(step, str(error)) if diverged else self._stopped(step, str(error))
 
     def _fit(self) -> None:

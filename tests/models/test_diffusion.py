@@ -281,6 +281,7 @@ def test_folders_that_cannot_be_read(published: Path, damage: Callable[[Path], A
         ({"steps": 1001}, "steps must lie between 1 and the 1000"),
         ({"steering": "pull"}, "replace or add, got 'pull'"),
         ({"network": NETWORK | {"norm_num_groups": 3}}, "no such UNet2DModel"),
+        ({"network": NETWORK | {"attention_head_dim": 9}}, "head has 9 channels: possible are 1 to 8"),
         ({"network": NETWORK | {"mid_block_type": None}}, "no mid-block"),
         ({"network": NETWORK | {"down_block_types": ["DownBlock2D"]}}, "no such UNet2DModel"),
         ({"schedule": {"beta_schedule": "straight"}}, "no such noise schedule"),

@@ -104,7 +104,7 @@ def test_the_discriminator_sees_codes_and_codes_of_other_pictures() -> None:
     logits = judge.latents.sum(1)
     right = (logits[:8] > 0).sum() + (logits[8:] <= 0).sum()
     assert float(terms["accuracy"]) == float(right) / 16
-    assert float(terms["loss"]) == pytest.approx(float(density_ratio_loss(*logits.chunk(2))), rel=1e-5)
+    assert terms["loss"].item() == pytest.approx(density_ratio_loss(*logits.chunk(2)).item(), rel=1e-5)
     DensityRatioObjective(judge, model)(batch(step=2))
     assert not torch.equal(judge.latents.chunk(2)[1], product)
 

@@ -71,7 +71,7 @@ def test_the_one_centred_penalty_of_a_quadratic_logit() -> None:
     images = pictures(5, 1)
     penalty = one_centred_penalty(0.5 * images.square().sum(dim=(1, 2, 3)), images)
     norms = images.detach().flatten(1).norm(dim=1)
-    assert float(penalty) == pytest.approx(float((norms - 1).square().mean()), rel=1e-12)
+    assert penalty.item() == pytest.approx(float((norms - 1).square().mean()), rel=1e-12)
 
 
 class Linear(nn.Module):
@@ -108,11 +108,11 @@ def test_penalties_of_a_linear_discriminator_come_when_they_are_due() -> None:
         fake = generator.synthesize(batch(step).draws.normal("discriminator/latents", generator.latent_size))
         adversarial = nn.functional.softplus(linear(fake) - linear(batch().images)).mean()
         assert terms.keys() - {"real_logit", "fake_logit"} == {"loss", "adversarial", *due}
-        assert float(terms["adversarial"]) == pytest.approx(float(adversarial), rel=1e-9)
+        assert terms["adversarial"].item() == pytest.approx(float(adversarial), rel=1e-9)
         for name in due:
-            assert float(terms[name]) == pytest.approx(values[name], rel=1e-9)
+            assert terms[name].item() == pytest.approx(values[name], rel=1e-9)
         expected = float(adversarial) + sum(weight * values[name] for name, weight in due.items())
-        assert float(terms["loss"]) == pytest.approx(expected, rel=1e-9)
+        assert terms["loss"].item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_r2_is_taken_at_generated_pictures_and_the_gradient_penalty_between() -> None:
@@ -127,7 +127,7 @@ def test_r2_is_taken_at_generated_pictures_and_the_gradient_penalty_between() ->
     terms = DiscriminatorObjective(Quadratic(), generator, loss)(batch())
     real, fake = seen[0].chunk(2)
     assert torch.equal(real, batch().images)
-    assert float(terms["r2"]) == pytest.approx(float(fake.square().sum() / BATCH), rel=1e-12)
+    assert terms["r2"].item() == pytest.approx(float(fake.square().sum() / BATCH), rel=1e-12)
     share = (seen[1] - real) / (fake - real)
     assert torch.allclose(share, share[:, :1, :1, :1].expand_as(share), rtol=0, atol=1e-9), (
         "on the line between the two"
@@ -162,7 +162,7 @@ def test_the_relativistic_generator_is_paired_with_the_real_pictures() -> None:
     terms = GeneratorObjective(generator, discriminator, GANLoss(adversarial="relativistic", augment=0.0))(batch())
     fake = generator.synthesize(batch().draws.normal("generator/latents", generator.latent_size))
     expected = nn.functional.softplus(discriminator(batch().images) - discriminator(fake)).mean()
-    assert float(terms["loss"]) == pytest.approx(float(expected), rel=1e-9)
+    assert terms["loss"].item() == pytest.approx(float(expected), rel=1e-9)
     assert terms.keys() == {"loss", "adversarial"}
 
 
@@ -180,12 +180,12 @@ def test_penalties_are_of_the_first_activations_in_what_is_steered(kind: str, na
         latents[:, :steered],
         directions=signs.transpose(0, 1),
     )
-    assert float(terms[name]) == pytest.approx(float(expected), rel=1e-9)
-    assert float(terms["loss"]) == pytest.approx(float(terms["adversarial"] + 0.3 * terms[name]), rel=1e-12)
+    assert terms[name].item() == pytest.approx(float(expected), rel=1e-9)
+    assert terms["loss"].item() == pytest.approx(float(terms["adversarial"] + 0.3 * terms[name]), rel=1e-12)
     assert name not in GeneratorObjective(generator, discriminator, loss)(batch(2))
     with torch.autocast("cpu", torch.bfloat16):  # the differences stay exact
         lower = GeneratorObjective(generator, discriminator, loss)(batch())
-    assert float(lower[name]) == pytest.approx(float(expected), rel=1e-6)
+    assert lower[name].item() == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_steered_latents_leave_eigengans_noise_out() -> None:
@@ -203,7 +203,7 @@ def test_the_weight_of_a_penalty_starts_late_and_rises() -> None:
     objective = GeneratorObjective(generator, discriminator, replace(loss, augment=0.0))
     assert "hessian" not in objective(batch(10))
     terms = objective(batch(12))
-    assert float(terms["loss"]) == pytest.approx(float(terms["adversarial"] + 4 * terms["hessian"]), rel=1e-12)
+    assert terms["loss"].item() == pytest.approx(float(terms["adversarial"] + 4 * terms["hessian"]), rel=1e-12)
 
 
 def test_vp_moves_one_latent_of_each_and_asks_which() -> None:
@@ -230,11 +230,11 @@ def test_vp_moves_one_latent_of_each_and_asks_which() -> None:
     assert torch.allclose(second, generator.synthesize(moves[0]), rtol=0, atol=1e-12)
     logits = recogniser(first, second)
     expected = (logits.logsumexp(1) - logits[torch.arange(BATCH), which]).mean()
-    assert float(terms["vp"]) == pytest.approx(float(expected), rel=1e-9)
-    assert float(terms["vp_accuracy"]) == pytest.approx(float((logits.argmax(1) == which).double().mean()))
-    assert float(terms["loss"]) == float(terms["adversarial"])  # not yet
+    assert terms["vp"].item() == pytest.approx(float(expected), rel=1e-9)
+    assert terms["vp_accuracy"].item() == pytest.approx(float((logits.argmax(1) == which).double().mean()))
+    assert terms["loss"].item() == float(terms["adversarial"])  # not yet
     later = GeneratorObjective(generator, discriminator, loss, recogniser)(batch(4))
-    assert float(later["loss"]) == pytest.approx(float(later["adversarial"] + 0.5 * later["vp"]), rel=1e-12)
+    assert later["loss"].item() == pytest.approx(float(later["adversarial"] + 0.5 * later["vp"]), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -268,4 +268,4 @@ def test_a_lazy_penalty_equals_the_plain_one_on_a_network() -> None:
     plain = ADVERSARIAL["hinge"].discriminator(discriminator(images), discriminator(generator.synthesize(latents)))
     (gradient,) = torch.autograd.grad(discriminator(images).sum(), images)
     expected = plain + 10 * gradient.square().sum() / BATCH
-    assert float(terms["loss"]) == pytest.approx(float(expected), rel=1e-9)
+    assert terms["loss"].item() == pytest.approx(float(expected), rel=1e-9)

@@ -3,13 +3,18 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import torch
 from torch import nn
 
 from disentangle.models.quantized import QLAE, QuantizedAutoencoder, Tripod
+from disentangle.training.draws import seeded
 from disentangle.training.objectives.base import STRICT
 
 if TYPE_CHECKING:  # a recipe holds a model
     from disentangle.training.recipe import Recipe
+
+PICTURES = 256
+"""Pictures that the decoder's first brightness is the mean of."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,12 @@ class QuantizedConfig:
     hidden: int = 256
 
     def build(self, recipe: "Recipe", channels: int, classes: int = 0) -> dict[str, nn.Module]:
-        """Encoder, values and decoder, one network."""
+        """Encoder, values and decoder, one network, the latter beginning with the mean picture's brightness."""
         settings = {name: value for name, value in asdict(self).items() if name != "kind"}
         model = self.model(size=recipe.data.size, channels=channels, seed=recipe.seed, **settings)
+        data = recipe.data.open()
+        some = torch.randperm(len(data), generator=seeded(recipe.seed, "pictures"))[:PICTURES]
+        model.start_from(data.images(some) / 127.5 - 1)
         return {"generator": model}
 
 

@@ -1,12 +1,69 @@
 """GANs."""
 
-from disentangle.training.architectures import EigenGANConfig
+from dataclasses import replace
+
+from disentangle.training.architectures import EigenGANConfig, VanillaGANConfig
 from disentangle.training.objectives import GANLoss
 from disentangle.training.optimizers import AdamConfig
 from disentangle.training.recipe import DataConfig, Recipe
 from disentangle.treatments import TreatmentConfig
 
+# EigenGAN as published, He, Kan, Shan 2021: the orthogonal loss on the bases is its own.
+EIGENGAN = Recipe(
+    data=DataConfig("folder", size=128, channels=3, flip=True),
+    loss=GANLoss(adversarial="eigengan-hinge"),
+    treatment=TreatmentConfig(("ol",)),
+)
+
+# The vanilla GAN as published with OroJaR, Wei et al. 2021: its gradient penalty of 10 is 20 here (see GANLoss).
+VANILLA = Recipe(
+    data=DataConfig("dsprites", size=64),
+    model=VanillaGANConfig(latent_size=6),
+    loss=GANLoss(adversarial="non-saturating", r1_weight=0.0, gp_weight=20.0, augment=0.0, penalty_layers=4),
+    optimizer=AdamConfig(learning_rate=2e-4, betas=(0.5, 0.999), decay=0.5),
+    treatment=TreatmentConfig(()),
+    steps=300_000,
+    batch_size=128,
+    ema_pictures=0,
+    log_every=500,
+    sample_every=5_000,
+    checkpoint_every=5_000,
+)
+VANILLA_128 = replace(
+    VANILLA,
+    loss=replace(VANILLA.loss, penalty_layers=5),  # type: ignore[arg-type]
+    data=DataConfig("anime-face", size=128, channels=3, flip=True),
+    model=VanillaGANConfig(latent_size=30),
+    treatment=TreatmentConfig(("nog",)),
+)
+
 RECIPES: dict[str, Recipe] = {
+    "scenes-eigengan": Recipe(
+        summary="EigenGAN, orthogonal loss and nearest orthogonal gradient; 3-D scenes",
+        data=DataConfig("scenes", size=32, pictures=20_000),
+        model=EigenGANConfig(rank=4, noise=64, base_channels=8, max_channels=32),
+        loss=GANLoss(augment=0.0),
+        optimizer=AdamConfig(learning_rate=1e-3, decay=0.5),
+        treatment=TreatmentConfig(("ol", "nog")),
+        steps=2_000,
+        batch_size=32,
+        ema_pictures=5_000,
+        sample_every=500,
+        checkpoint_every=500,
+    ),
+    "scenes-vanilla-gan": Recipe(
+        summary="vanilla GAN, relativistic loss with both gradient penalties, nearest orthogonal gradient; 3-D scenes",
+        data=DataConfig("scenes", size=32, pictures=20_000),
+        model=VanillaGANConfig(latent_size=10, base_channels=16, max_channels=64),
+        loss=GANLoss(adversarial="relativistic", r1_weight=0.5, r2_weight=0.5, r1_every=1, augment=0.0),
+        optimizer=AdamConfig(learning_rate=1e-3, decay=0.5),
+        treatment=TreatmentConfig(("nog",)),
+        steps=2_000,
+        batch_size=32,
+        ema_pictures=5_000,
+        sample_every=500,
+        checkpoint_every=500,
+    ),
     "sprites-eigengan-nog": Recipe(
         summary="EigenGAN, nearest orthogonal gradient; 2-D shapes",
         data=DataConfig("sprites", size=64),
@@ -14,7 +71,7 @@ RECIPES: dict[str, Recipe] = {
         steps=50_000,
     ),
     "fashion-eigengan-nog": Recipe(
-        summary="EigenGAN, nearest orthogonal gradient; Fashion-MNIST, a CPU in under an hour",
+        summary="EigenGAN, nearest orthogonal gradient; Fashion-MNIST",
         data=DataConfig("fashion-mnist", size=32),
         model=EigenGANConfig(rank=6, noise=64, base_channels=16, max_channels=64),
         loss=GANLoss(augment=0.0),
@@ -23,16 +80,43 @@ RECIPES: dict[str, Recipe] = {
         steps=10_000,
         batch_size=32,
     ),
-    "anime-eigengan": Recipe(
-        summary="EigenGAN, published settings, 128×128 (AnimeFace: --data.root FOLDER), orthogonal loss",
-        data=DataConfig("folder", size=128, channels=3, flip=True),
-        loss=GANLoss(adversarial="eigengan-hinge"),
-        treatment=TreatmentConfig(("ol",)),
+    "anime-eigengan": replace(
+        EIGENGAN,
+        summary="EigenGAN, published settings, 128×128, orthogonal loss",
+        data=replace(EIGENGAN.data, name="anime-face"),
     ),
-    "ffhq-eigengan": Recipe(
-        summary="EigenGAN, published settings, 256×256 (FFHQ: --data.root FOLDER), orthogonal loss",
-        data=DataConfig("folder", size=256, channels=3, flip=True),
-        loss=GANLoss(adversarial="eigengan-hinge"),
-        treatment=TreatmentConfig(("ol",)),
+    "ffhq-eigengan": replace(
+        EIGENGAN,
+        summary="EigenGAN, published settings, 256×256, orthogonal loss",
+        data=replace(EIGENGAN.data, name="ffhq", size=256),
+    ),
+    "dsprites-vanilla-gan": replace(VANILLA, summary="vanilla GAN, settings of OroJaR's comparison"),
+    "dsprites-vanilla-gan-hessian": replace(
+        VANILLA,
+        summary="vanilla GAN, Hessian penalty, settings of OroJaR's comparison",
+        loss=replace(VANILLA.loss, penalty="hessian"),  # type: ignore[arg-type]
+    ),
+    "dsprites-vanilla-gan-orojar": replace(
+        VANILLA,
+        summary="vanilla GAN, OroJaR, its published settings",
+        loss=replace(VANILLA.loss, penalty="orojar"),  # type: ignore[arg-type]
+    ),
+    "dsprites-vanilla-gan-vp": replace(
+        VANILLA,
+        summary="vanilla GAN, VP loss, settings of OroJaR's comparison",
+        loss=replace(VANILLA.loss, penalty="vp"),  # type: ignore[arg-type]
+    ),
+    "dsprites-vanilla-gan-nog": replace(
+        VANILLA,
+        summary="vanilla GAN, nearest orthogonal gradient on its first layer",
+        treatment=TreatmentConfig(("nog",)),
+    ),
+    "anime-vanilla-gan-nog": replace(
+        VANILLA_128, summary="vanilla GAN, nearest orthogonal gradient, 128×128, 30 latents"
+    ),
+    "church-vanilla-gan-nog": replace(
+        VANILLA_128,
+        summary="vanilla GAN, nearest orthogonal gradient, 128×128, 30 latents",
+        data=replace(VANILLA_128.data, name="lsun-church"),
     ),
 }
