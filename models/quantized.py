@@ -35,7 +35,8 @@ class QuantizedAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     ``decoder="subspace"`` and ``"conv"`` are the networks of :class:`disentangle.models.vae.GaussianVAE`, the encoder
     with one output a code, an order of magnitude smaller than the published ones; ``"published"`` is what the papers
     train: for QLAE twelve convolutions each way, the decoder's conditioned by the codes through instance norm; for
-    Tripod eight residual blocks each way, conditioned likewise.
+    Tripod eight residual blocks each way, conditioned likewise. What follows the small encoder's dense layer is as
+    published: a ReLU for QLAE, a layer norm and a GELU for Tripod.
 
     The latents' unit is the standard deviation of a code's values about their mean, so that a latent drawn uniformly
     from them has mean 0 and variance 1, as every generator's here. The decoder itself sees the values.
@@ -98,7 +99,8 @@ class QuantizedAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
                 kernels = (4, 4, 4, 4) if decoder == "subspace" else (4, 4, 2, 2)
                 self.encoder = conv_encoder(size, channels, encoder_channels, kernels)
                 dense = nn.Linear(2 * encoder_channels * 4 * 4, hidden)
-                self.encoder.extend([nn.Flatten(), dense, nn.ReLU(inplace=True), nn.Linear(hidden, self.latent_size)])
+                head = nn.Linear(hidden, self.latent_size)
+                self.encoder.extend([nn.Flatten(), dense, *self._activation(hidden), head])
             if decoder == "subspace":
                 self.synthesis = SubspaceDecoder(size, channels, rank, base_channels, max_channels)
             elif decoder == "conv":
@@ -108,6 +110,10 @@ class QuantizedAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def _published(self, channels: int) -> tuple[nn.Sequential, Decoder]:
         raise NotImplementedError
+
+    def _activation(self, hidden: int) -> list[nn.Module]:
+        """What follows the small encoder's dense layer, as in the published one."""
+        return [nn.ReLU(inplace=True)]
 
     def _start_values(self) -> None:
         """Make the parameters that the values are computed from, where there are any."""
@@ -120,6 +126,21 @@ class QuantizedAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to codes ``(n, d)`` before they are snapped, in the
         decoder's units."""
         raise NotImplementedError
+
+    @torch.no_grad()
+    def start_from(self, images: Tensor) -> None:
+        """Let the decoder, where it is not a published one, begin with the mean intensity of these pictures.
+
+        Otherwise the first steps, which look for it, push all pictures' codes the same way: of dark pictures Tripod's
+        end at -1 and 1, where the hyperbolic tangent has no gradient to come back by.
+
+        Args:
+            images: ``(n, channels, h, w)`` in [-1, 1].
+        """
+        if isinstance(self.synthesis, SubspaceDecoder | ConvDecoder):
+            *_, last = (m for m in self.synthesis.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
+            intensity = (images.mean(dim=(0, 2, 3)) + 1) / 2
+            last.bias.copy_(torch.logit(intensity, eps=0.01))  # type: ignore[union-attr]
 
     def snap(self, codes: Tensor) -> Tensor:
         """The nearest value of each code ``(n, d)``, in the decoder's units, with a gradient to the values alone."""
@@ -202,6 +223,9 @@ class Tripod(QuantizedAutoencoder):
 
     def _published(self, channels: int) -> tuple[nn.Sequential, Decoder]:
         return TripodEncoder(channels, self.latent_size), TripodDecoder(channels, self.latent_size)
+
+    def _activation(self, hidden: int) -> list[nn.Module]:
+        return [nn.LayerNorm(hidden), nn.GELU("tanh")]
 
     def values(self) -> Tensor:
         """The values that each code may take, ``(d, k)``, in the decoder's units."""

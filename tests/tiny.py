@@ -69,7 +69,7 @@ RECIPES = {
     "tripod": replace(
         TINY,
         model=TripodConfig(rank=2, base_channels=2, max_channels=4, encoder_channels=4, hidden=8, values=1_000),
-        loss=TripodLoss(multi_information=0.1, hessian=0.1, hessian_every=2),
+        loss=TripodLoss(multi_information=0.1, hessian=0.1, hessian_every=4),
     ),
     "autoencoder-kl": replace(
         TINY,

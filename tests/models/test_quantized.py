@@ -1,5 +1,6 @@
 """Codes that are snapped to values: QLAE's and Tripod's."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -114,6 +115,21 @@ def test_projections_map_latents_in_their_units(build: Callable[..., QuantizedAu
             assert torch.allclose(
                 layer.matrix(), (scale[:, None] * weight).mT.detach() * unit[layer.latents], rtol=1e-12
             )
+
+
+@pytest.mark.parametrize("decoder", ["conv", "subspace"])
+def test_a_decoder_starts_from_the_mean_intensity(decoder: str) -> None:
+    model = Tripod(**SMALL | {"decoder": decoder, "channels": 3})
+    images = torch.tensor([[0.5, -0.5, -1.0], [0.7, -0.7, -1.0]])[:, :, None, None].expand(-1, -1, 32, 32)
+    with torch.no_grad():
+        before = model.logits(torch.zeros(1, model.latent_size))
+        model.start_from(images)
+        moved = model.logits(torch.zeros(1, model.latent_size)) - before
+    *_, old = (
+        p for name, p in Tripod(**SMALL | {"decoder": decoder, "channels": 3}).named_parameters() if p.shape == (3,)
+    )
+    expected = torch.tensor([2 * torch.atanh(torch.tensor(0.6)), -2 * torch.atanh(torch.tensor(0.6)), math.log(1 / 99)])
+    assert torch.allclose(moved, (expected - old.detach())[:, None, None].expand(3, 32, 32), rtol=0, atol=1e-5)
 
 
 def test_values_that_coincide_make_no_nan() -> None:

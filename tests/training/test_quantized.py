@@ -157,8 +157,8 @@ def test_qlae_adds_its_terms_and_moves_its_values_by_quantization_only() -> None
         assert (model.codebook.grad.abs().sum() > 0) == (loss.quantization > 0)
         assert model.encoder[0].weight.grad.abs().sum() > 0
     latents = model.encode(batch().images).detach()
-    assert float(terms["reconstruction"]) == pytest.approx(
-        float(pixel_loss(model.logits(latents), batch().images, "bernoulli")), rel=1e-9
+    assert terms["reconstruction"].item() == pytest.approx(
+        pixel_loss(model.logits(latents), batch().images, "bernoulli").item(), rel=1e-9
     )
 
 
@@ -169,15 +169,25 @@ def test_tripod_adds_its_terms_on_the_steps_that_they_are_due() -> None:
         terms = TripodObjective(model, loss)(batch(step))
         assert ("hessian" in terms) == (weight > 0)
         expected = terms["reconstruction"] + 0.5 * terms["multi_information"] + weight * terms.get("hessian", 0)
-        assert float(terms["loss"]) == pytest.approx(float(expected), rel=1e-12)
+        assert terms["loss"].item() == pytest.approx(expected.item(), rel=1e-12)
     codes = model.codes_of(batch().images).detach()
     spread = (codes.var(0, correction=0) + 1e-12).sqrt()
     wide = silverman(8, model.latent_size) * spread
     snapped = model.snap(codes)
-    assert float(terms["multi_information"]) == pytest.approx(float(multi_information(snapped, wide, wide)), rel=1e-9)
-    assert 0 < float(terms["hessian"]) < 4
+    assert terms["multi_information"].item() == pytest.approx(float(multi_information(snapped, wide, wide)), rel=1e-9)
+    assert 0 < terms["hessian"].item() < 4
     published = TripodObjective(model, TripodLoss())(batch(2))["multi_information"]
-    assert float(published) == pytest.approx(float(multi_information(snapped, wide, spread)), rel=1e-9)
+    assert published.item() == pytest.approx(float(multi_information(snapped, wide, spread)), rel=1e-9)
+
+
+@pytest.mark.parametrize("ratio", ["batch", "picture"])
+def test_the_hessian_penalty_of_a_batch_leaves_the_codes_alone(ratio: str) -> None:
+    model = build_networks(RECIPES["tripod"], channels=1)["generator"].double()
+    hessian = TripodObjective(model, TripodLoss(ratio=ratio))(batch())["hessian"]
+    weights = [model.encoder[0].weight, model.synthesis.blocks[0].feature_up.weight]
+    encoder, decoder = torch.autograd.grad(hessian, weights, allow_unused=True)
+    assert decoder.abs().sum() > 0
+    assert (encoder is not None and bool(encoder.abs().sum() > 0)) is (ratio == "picture")
 
 
 def test_second_differences_keep_their_digits_under_autocast() -> None:
@@ -186,7 +196,7 @@ def test_second_differences_keep_their_digits_under_autocast() -> None:
     terms = TripodObjective(model, TripodLoss())(images)
     with torch.autocast("cpu", torch.bfloat16):
         narrow = TripodObjective(model, TripodLoss())(images)
-    assert float(narrow["hessian"]) == pytest.approx(float(terms["hessian"]), rel=0.05)
+    assert narrow["hessian"].item() == pytest.approx(terms["hessian"].item(), rel=0.05)
 
 
 @pytest.mark.parametrize(

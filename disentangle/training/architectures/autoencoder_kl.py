@@ -1,16 +1,16 @@
 """diffusers' AutoencoderKL with a subspace layer, as a recipe may name it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from disentangle.errors import UserError
 from disentangle.models.autoencoder_kl import AutoencoderKLSubspace
+from disentangle.training.architectures.base import Architecture
 from disentangle.training.architectures.vae import MODELS
-from disentangle.training.draws import seeded
 from disentangle.training.objectives.base import STRICT
 
 if TYPE_CHECKING:  # a recipe holds a model
@@ -21,7 +21,7 @@ FIT = 1_000
 
 
 @dataclass(frozen=True)
-class AutoencoderKLConfig:
+class AutoencoderKLConfig(Architecture):
     """diffusers' AutoencoderKL with a subspace layer on its latent, new or around published weights.
 
     Attributes:
@@ -73,8 +73,10 @@ class AutoencoderKLConfig:
         model = AutoencoderKLSubspace.from_autoencoder(
             self.weights, size, channels, self.latent_size, freeze=self.freeze, seed=seed
         )
-        data = recipe.data.open()
-        # Of those to train on: where these are not all, they are the first of the same permutation.
-        chosen = torch.randperm(len(data), generator=seeded(seed, "pictures"))[: min(FIT, recipe.data.pictures or FIT)]
-        model.fit_subspace(data.images(chosen) / 127.5 - 1)
         return {"generator": model}
+
+    def start(self, product: nn.Module, draw: Callable[[int], Tensor]) -> None:
+        """The subspace around published weights begins with the principal components of their latents."""
+        model: AutoencoderKLSubspace = product  # type: ignore[assignment]
+        if self.weights is not None:
+            model.fit_subspace(draw(FIT))

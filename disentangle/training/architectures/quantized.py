@@ -1,19 +1,24 @@
 """The autoencoders with quantised codes that a recipe may name."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from disentangle.models.quantized import QLAE, QuantizedAutoencoder, Tripod
+from disentangle.training.architectures.base import Architecture
 from disentangle.training.objectives.base import STRICT
 
 if TYPE_CHECKING:  # a recipe holds a model
     from disentangle.training.recipe import Recipe
 
+PICTURES = 256
+"""Pictures that the decoder's first brightness is the mean of."""
+
 
 @dataclass(frozen=True)
-class QuantizedConfig:
+class QuantizedConfig(Architecture):
     """An autoencoder with quantised codes.
 
     Attributes:
@@ -46,6 +51,11 @@ class QuantizedConfig:
         settings = {name: value for name, value in asdict(self).items() if name != "kind"}
         model = self.model(size=recipe.data.size, channels=channels, seed=recipe.seed, **settings)
         return {"generator": model}
+
+    def start(self, product: nn.Module, draw: Callable[[int], Tensor]) -> None:
+        """The decoder begins with the mean picture's brightness."""
+        model: QuantizedAutoencoder = product  # type: ignore[assignment]
+        model.start_from(draw(PICTURES))
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,9 @@ class TripodLoss(Loss):
             costs nine passes of the decoder.
         samples: directions of each kind that a picture's second differences are taken along.
         epsilon: their length, in standard deviations of each code.
-        ratio: of curvature between codes to all curvature: that of the batch's averages; or of each picture's, as
-            published for a decoder without kinks: one of ReLUs has pictures with next to no curvature.
+        ratio: of curvature between codes to all curvature. picture, each picture's, moves the decoder and the codes, as
+            published for a decoder without kinks; batch, that of the batch's averages, moves the decoder alone. One of
+            ReLUs has pictures with next to no curvature, and none at all for codes that shrink to nothing.
         marginals: bandwidth of a single code's density: published, the code's whole standard deviation; or silverman,
             that of the joint density, whose own marginals these then are.
         likelihood: of the pixels.
@@ -149,7 +150,8 @@ class TripodObjective(nn.Module):
         }
         total = terms["reconstruction"] + loss.multi_information * terms["multi_information"]
         if loss.hessian > 0 and (batch.draws.step - 1) % loss.hessian_every == 0:
-            terms["hessian"] = self._hessian(latents, spread, batch)
+            where = (latents, spread) if loss.ratio == "picture" else (latents.detach(), spread.detach())
+            terms["hessian"] = self._hessian(*where, batch)
             total = total + loss.hessian * loss.hessian_every * terms["hessian"]
         return {"loss": total} | terms
 

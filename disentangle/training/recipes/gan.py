@@ -19,8 +19,8 @@ EIGENGAN = Recipe(
 VANILLA = Recipe(
     data=DataConfig("dsprites", size=64),
     model=VanillaGANConfig(latent_size=6),
-    loss=GANLoss(adversarial="non-saturating", r1_weight=0.0, gp_weight=20.0, augment=0.0),
-    optimizer=AdamConfig(learning_rate=2e-4, betas=(0.5, 0.999)),
+    loss=GANLoss(adversarial="non-saturating", r1_weight=0.0, gp_weight=20.0, augment=0.0, penalty_layers=4),
+    optimizer=AdamConfig(learning_rate=2e-4, betas=(0.5, 0.999), decay=0.5),
     treatment=TreatmentConfig(()),
     steps=300_000,
     batch_size=128,
@@ -31,6 +31,7 @@ VANILLA = Recipe(
 )
 VANILLA_128 = replace(
     VANILLA,
+    loss=replace(VANILLA.loss, penalty_layers=5),  # type: ignore[arg-type]
     data=DataConfig("anime-face", size=128, channels=3, flip=True),
     model=VanillaGANConfig(latent_size=30),
     treatment=TreatmentConfig(("nog",)),
@@ -46,18 +47,20 @@ RECIPES: dict[str, Recipe] = {
         treatment=TreatmentConfig(("ol", "nog")),
         steps=2_000,
         batch_size=32,
+        ema_pictures=5_000,
         sample_every=500,
         checkpoint_every=500,
     ),
     "scenes-vanilla-gan": Recipe(
         summary="vanilla GAN, relativistic loss with both gradient penalties, nearest orthogonal gradient; 3-D scenes",
         data=DataConfig("scenes", size=32, pictures=20_000),
-        model=VanillaGANConfig(latent_size=10, base_channels=16, max_channels=128),
+        model=VanillaGANConfig(latent_size=10, base_channels=16, max_channels=64),
         loss=GANLoss(adversarial="relativistic", r1_weight=0.5, r2_weight=0.5, r1_every=1, augment=0.0),
-        optimizer=AdamConfig(learning_rate=5e-4, betas=(0.5, 0.99), decay=0.5),
+        optimizer=AdamConfig(learning_rate=1e-3, decay=0.5),
         treatment=TreatmentConfig(("nog",)),
         steps=2_000,
         batch_size=32,
+        ema_pictures=5_000,
         sample_every=500,
         checkpoint_every=500,
     ),
