@@ -74,7 +74,8 @@ RECIPES: dict[str, Recipe] = {
     "scenes-annealed-vae": replace(
         SMALL_CONV,
         summary="annealed VAE; 3-D scenes",
-        loss=AnnealedVAELoss(gamma=100.0, capacity=20.0, capacity_steps=1_600),
+        model=SIX,
+        loss=AnnealedVAELoss(gamma=100.0, capacity=10.0, capacity_steps=1_800),
     ),
     "scenes-factor-vae": replace(
         SMALL_CONV,
