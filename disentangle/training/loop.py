@@ -28,7 +28,7 @@ from disentangle.training.feed import AHEAD
 from disentangle.training.files import locked, write_atomic
 from disentangle.training.hardware import autocast_dtype
 from disentangle.training.metrics import MetricsLog
-from disentangle.training.networks import build_networks
+from disentangle.training.networks import build_networks, start_networks
 from disentangle.training.objectives import Batch, ClassifierLoss, Update
 from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.training.pictures import TrainingPictures
@@ -96,6 +96,8 @@ class Trainer:
                 network.double()
             if channels_last:
                 network.to(memory_format=torch.channels_last)
+        if not run.checkpoints():
+            start_networks(self.networks, recipe, data)
         self.product = next(iter(self.networks.values()))
         treatment = self._bind()  # first, since it may wrap weights that the average and the optimisers must know
         self.ema = EMA(self.product, recipe.ema_pictures / recipe.batch_size)

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from disentangle.errors import UserError
 from disentangle.models.autoencoder_kl import AutoencoderKLSubspace
 from disentangle.training.architectures.vae import MODELS
-from disentangle.training.draws import seeded
 from disentangle.training.objectives.base import STRICT
 
 if TYPE_CHECKING:  # a recipe holds a model
@@ -73,8 +71,13 @@ class AutoencoderKLConfig:
         model = AutoencoderKLSubspace.from_autoencoder(
             self.weights, size, channels, self.latent_size, freeze=self.freeze, seed=seed
         )
-        data = recipe.data.open()
-        # Of those to train on: where these are not all, they are the first of the same permutation.
-        chosen = torch.randperm(len(data), generator=seeded(seed, "pictures"))[: min(FIT, recipe.data.pictures or FIT)]
-        model.fit_subspace(data.images(chosen) / 127.5 - 1)
         return {"generator": model}
+
+    @property
+    def starts_from(self) -> int:
+        """How many of the training pictures :meth:`start` looks at."""
+        return 0 if self.weights is None else FIT
+
+    def start(self, model: AutoencoderKLSubspace, images: Tensor) -> None:
+        """Fit the first subspace to the latents of these pictures ``(n, channels, size, size)``, in [-1, 1]."""
+        model.fit_subspace(images)

@@ -3,18 +3,16 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from disentangle.models.quantized import QLAE, QuantizedAutoencoder, Tripod
-from disentangle.training.draws import seeded
 from disentangle.training.objectives.base import STRICT
 
 if TYPE_CHECKING:  # a recipe holds a model
     from disentangle.training.recipe import Recipe
 
 PICTURES = 256
-"""Pictures that the decoder's first brightness is the mean of."""
+"""Pictures, at most, that the decoder's first brightness is the mean of."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +45,18 @@ class QuantizedConfig:
     hidden: int = 256
 
     def build(self, recipe: "Recipe", channels: int, classes: int = 0) -> dict[str, nn.Module]:
-        """Encoder, values and decoder, one network, the latter beginning with the mean picture's brightness."""
+        """Encoder, values and decoder, one network."""
         settings = {name: value for name, value in asdict(self).items() if name != "kind"}
-        model = self.model(size=recipe.data.size, channels=channels, seed=recipe.seed, **settings)
-        data = recipe.data.open()
-        some = torch.randperm(len(data), generator=seeded(recipe.seed, "pictures"))[:PICTURES]
-        model.start_from(data.images(some) / 127.5 - 1)
-        return {"generator": model}
+        return {"generator": self.model(size=recipe.data.size, channels=channels, seed=recipe.seed, **settings)}
+
+    @property
+    def starts_from(self) -> int:
+        """How many of the training pictures :meth:`start` looks at."""
+        return 0 if self.decoder == "published" else PICTURES
+
+    def start(self, model: QuantizedAutoencoder, images: Tensor) -> None:
+        """Let the decoder begin with the brightness of these pictures ``(n, channels, h, w)``, in [-1, 1]."""
+        model.start_from(images)
 
 
 @dataclass(frozen=True)
