@@ -29,6 +29,7 @@ from disentangle.models import (
     VanillaDiscriminator,
     VanillaGAN,
 )
+from disentangle.pictures import from_uint8
 from disentangle.training.architectures import AutoencoderKLConfig, QLAEConfig, TripodConfig
 from disentangle.training.draws import seeded
 from disentangle.training.recipe import Recipe
@@ -90,7 +91,8 @@ def start_networks(networks: Mapping[str, nn.Module], recipe: Recipe, data: Imag
     count = min(recipe.model.starts_from, recipe.data.pictures or len(data))
     chosen = torch.randperm(len(data), generator=seeded(recipe.seed, "pictures"))[:count]
     model = next(iter(networks.values()))
-    recipe.model.start(model, (data.images(chosen) / 127.5 - 1).to(next(model.parameters())))  # type: ignore[arg-type]
+    like = next(model.parameters())
+    recipe.model.start(model, from_uint8(data.images(chosen).to(like.device), like.dtype))  # type: ignore[arg-type]
 
 
 def load_network(path: Path) -> nn.Module:
