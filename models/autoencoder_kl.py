@@ -187,7 +187,7 @@ class AutoencoderKLSubspace(ModelMixin, ConfigMixin):  # type: ignore[misc]
     ) -> "AutoencoderKLSubspace":
         """A model around a published AutoencoderKL: its weights, from a local folder, and a new subspace layer.
 
-        Call :meth:`fit` before anything else: the new layers are random.
+        Call :meth:`fit_subspace` before anything else: the new layers are random.
 
         Args:
             folder: with ``config.json`` and ``diffusion_pytorch_model.safetensors``, as ``save_pretrained`` writes
