@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from disentangle.models import BetaVAE, EigenGAN
+from disentangle.subspace import SubspaceLayer
 from disentangle.training import checkpoint
 from disentangle.training.architectures import EigenGANConfig, VAEConfig
 from disentangle.training.objectives import BetaVAELoss
@@ -33,8 +34,9 @@ def vae_run(path: Path, seed: int = 0, step: int = 10) -> Run:
 
 def _write(path: Path, model: EigenGAN | BetaVAE, step: int, recipe: Recipe) -> Run:
     with torch.no_grad():
-        for block in model.blocks:
-            block.subspace.scale *= 5.0
+        for layer in model.modules():
+            if isinstance(layer, SubspaceLayer):
+                layer.scale *= 5.0
     run = Run.draft(path, "tiny", recipe)
     if not (path / "config.json").exists():
         run.create()
