@@ -28,7 +28,7 @@ from disentangle.training.feed import AHEAD
 from disentangle.training.files import locked, write_atomic
 from disentangle.training.hardware import autocast_dtype
 from disentangle.training.metrics import MetricsLog
-from disentangle.training.networks import build_networks, start_networks
+from disentangle.training.networks import build_networks
 from disentangle.training.objectives import Batch, ClassifierLoss, Update
 from disentangle.training.optimizers import AdamConfig, SGDConfig
 from disentangle.training.pictures import TrainingPictures
@@ -89,23 +89,23 @@ class Trainer:
         self.autocast = autocast_dtype(recipe.precision, device)
         channels_last = recipe.channels_last != "no"
         labels = ClassLabels(data, recipe.loss.factor) if isinstance(recipe.loss, ClassifierLoss) else None
+        self.pictures = TrainingPictures(data, recipe.data, recipe.seed, channels_last)
+        if recipe.batch_size > len(self.pictures):
+            raise UserError(
+                f"batch_size is {recipe.batch_size}, but {data.name} has {len(self.pictures)} pictures: give less"
+            )
         self.networks = build_networks(recipe, data.channels, labels.count if labels is not None else 0)
+        self.product = next(iter(self.networks.values()))
+        if not run.checkpoints():
+            recipe.model.start(self.product, self._some_pictures)
         for network in self.networks.values():
             network.to(device=device).train()
             if self.dtype == torch.float64:
                 network.double()
             if channels_last:
                 network.to(memory_format=torch.channels_last)
-        if not run.checkpoints():
-            start_networks(self.networks, recipe, data)
-        self.product = next(iter(self.networks.values()))
         treatment = self._bind()  # first, since it may wrap weights that the average and the optimisers must know
         self.ema = EMA(self.product, recipe.ema_pictures / recipe.batch_size)
-        self.pictures = TrainingPictures(data, recipe.data, recipe.seed, channels_last)
-        if recipe.batch_size > len(self.pictures):
-            raise UserError(
-                f"batch_size is {recipe.batch_size}, but {data.name} has {len(self.pictures)} pictures: give less"
-            )
         updates = recipe.loss.updates(self.networks, len(self.pictures))
         self.phases = [self._phase(update, treatment) for update in updates]
         self.labels = labels(self.pictures.indices) if labels is not None else None
@@ -115,6 +115,11 @@ class Trainer:
         self.order = Order(len(self.pictures), recipe.seed)
         # First step of this process with a loss that is not finite: kept on the device, which nobody waits for.
         self.first_bad = torch.tensor(recipe.steps + 1, device=device)
+
+    def _some_pictures(self, count: int) -> Tensor:
+        """Pictures of the training set, drawn at random: what some networks begin with."""
+        chosen = torch.randperm(len(self.pictures), generator=seeded(self.recipe.seed, "start"))[:count]
+        return self.pictures.batch(chosen, torch.device("cpu"), torch.float32)
 
     def _bind(self) -> Treatment:
         config = self.recipe.treatment

@@ -2,13 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import nn
 
-from disentangle.data import ImageSet
 from disentangle.errors import UserError
 from disentangle.models import (
     DIPVAE,
@@ -29,9 +26,6 @@ from disentangle.models import (
     VanillaDiscriminator,
     VanillaGAN,
 )
-from disentangle.pictures import from_uint8
-from disentangle.training.architectures import AutoencoderKLConfig, QLAEConfig, TripodConfig
-from disentangle.training.draws import seeded
 from disentangle.training.recipe import Recipe
 
 NETWORKS = {
@@ -72,27 +66,6 @@ def build_networks(recipe: Recipe, channels: int, classes: int = 0) -> dict[str,
     """
     networks = recipe.model.build(recipe, channels, classes)
     return networks | recipe.loss.networks(next(iter(networks.values())), recipe, channels)
-
-
-def start_networks(networks: Mapping[str, nn.Module], recipe: Recipe, data: ImageSet) -> None:
-    """Set those of the first weights that follow from the training pictures; of most models none do.
-
-    Args:
-        networks: as :func:`build_networks` made them.
-        recipe: the recipe.
-        data: its data set.
-
-    Raises:
-        UserError: where the pictures are too few, or too much alike.
-    """
-    if not isinstance(recipe.model, AutoencoderKLConfig | QLAEConfig | TripodConfig) or not recipe.model.starts_from:
-        return
-    # Of those to train on: where these are not all, they are the first of the same permutation.
-    count = min(recipe.model.starts_from, recipe.data.pictures or len(data))
-    chosen = torch.randperm(len(data), generator=seeded(recipe.seed, "pictures"))[:count]
-    model = next(iter(networks.values()))
-    like = next(model.parameters())
-    recipe.model.start(model, from_uint8(data.images(chosen).to(like.device), like.dtype))  # type: ignore[arg-type]
 
 
 def load_network(path: Path) -> nn.Module:

@@ -1,5 +1,6 @@
 """diffusers' AutoencoderKL with a subspace layer, as a recipe may name it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from disentangle.errors import UserError
 from disentangle.models.autoencoder_kl import AutoencoderKLSubspace
+from disentangle.training.architectures.base import Architecture
 from disentangle.training.architectures.vae import MODELS
 from disentangle.training.objectives.base import STRICT
 
@@ -19,7 +21,7 @@ FIT = 1_000
 
 
 @dataclass(frozen=True)
-class AutoencoderKLConfig:
+class AutoencoderKLConfig(Architecture):
     """diffusers' AutoencoderKL with a subspace layer on its latent, new or around published weights.
 
     Attributes:
@@ -73,11 +75,8 @@ class AutoencoderKLConfig:
         )
         return {"generator": model}
 
-    @property
-    def starts_from(self) -> int:
-        """How many of the training pictures :meth:`start` looks at."""
-        return 0 if self.weights is None else FIT
-
-    def start(self, model: AutoencoderKLSubspace, images: Tensor) -> None:
-        """Fit the first subspace to the latents of these pictures ``(n, channels, size, size)``, in [-1, 1]."""
-        model.fit_subspace(images)
+    def start(self, product: nn.Module, draw: Callable[[int], Tensor]) -> None:
+        """The subspace around published weights begins with the principal components of their latents."""
+        model: AutoencoderKLSubspace = product  # type: ignore[assignment]
+        if self.weights is not None:
+            model.fit_subspace(draw(FIT))

@@ -8,6 +8,7 @@ from torch import nn
 
 from disentangle.errors import UserError
 from disentangle.models import HSpaceDiffusion
+from disentangle.training.architectures.base import Architecture
 from disentangle.training.objectives.base import STRICT
 
 if TYPE_CHECKING:  # a recipe holds a model
@@ -15,7 +16,7 @@ if TYPE_CHECKING:  # a recipe holds a model
 
 
 @dataclass(frozen=True)
-class DiffusionConfig:
+class DiffusionConfig(Architecture):
     """A diffusion model whose mid-block is steered by codes.
 
     Attributes:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from torch import nn
 
 from disentangle.models import Discriminator, EigenGAN, VanillaDiscriminator, VanillaGAN
+from disentangle.training.architectures.base import Architecture
 from disentangle.training.objectives.base import STRICT
 
 if TYPE_CHECKING:  # a recipe holds a model
@@ -13,7 +14,7 @@ if TYPE_CHECKING:  # a recipe holds a model
 
 
 @dataclass(frozen=True)
-class EigenGANConfig:
+class EigenGANConfig(Architecture):
     """An EigenGAN generator and its discriminator.
 
     Attributes:
@@ -39,7 +40,7 @@ class EigenGANConfig:
 
 
 @dataclass(frozen=True)
-class VanillaGANConfig:
+class VanillaGANConfig(Architecture):
     """A GAN of transposed convolutions with instance norm, and its discriminator.
 
     Attributes:

@@ -1,22 +1,24 @@
 """The autoencoders with quantised codes that a recipe may name."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from disentangle.models.quantized import QLAE, QuantizedAutoencoder, Tripod
+from disentangle.training.architectures.base import Architecture
 from disentangle.training.objectives.base import STRICT
 
 if TYPE_CHECKING:  # a recipe holds a model
     from disentangle.training.recipe import Recipe
 
 PICTURES = 256
-"""Pictures, at most, that the decoder's first brightness is the mean of."""
+"""Pictures that the decoder's first brightness is the mean of."""
 
 
 @dataclass(frozen=True)
-class QuantizedConfig:
+class QuantizedConfig(Architecture):
     """An autoencoder with quantised codes.
 
     Attributes:
@@ -47,16 +49,13 @@ class QuantizedConfig:
     def build(self, recipe: "Recipe", channels: int, classes: int = 0) -> dict[str, nn.Module]:
         """Encoder, values and decoder, one network."""
         settings = {name: value for name, value in asdict(self).items() if name != "kind"}
-        return {"generator": self.model(size=recipe.data.size, channels=channels, seed=recipe.seed, **settings)}
+        model = self.model(size=recipe.data.size, channels=channels, seed=recipe.seed, **settings)
+        return {"generator": model}
 
-    @property
-    def starts_from(self) -> int:
-        """How many of the training pictures :meth:`start` looks at."""
-        return 0 if self.decoder == "published" else PICTURES
-
-    def start(self, model: QuantizedAutoencoder, images: Tensor) -> None:
-        """Let the decoder begin with the brightness of these pictures ``(n, channels, h, w)``, in [-1, 1]."""
-        model.start_from(images)
+    def start(self, product: nn.Module, draw: Callable[[int], Tensor]) -> None:
+        """The decoder begins with the mean picture's brightness."""
+        model: QuantizedAutoencoder = product  # type: ignore[assignment]
+        model.start_from(draw(PICTURES))
 
 
 @dataclass(frozen=True)

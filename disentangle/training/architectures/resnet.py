@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from torch import nn
 
 from disentangle.models import ResNet
+from disentangle.training.architectures.base import Architecture
 from disentangle.training.objectives.base import STRICT
 
 if TYPE_CHECKING:  # a recipe holds a model
@@ -17,7 +18,7 @@ STEM = "conv1.weight"
 
 
 @dataclass(frozen=True)
-class ResNetConfig:
+class ResNetConfig(Architecture):
     """A residual network that classifies pictures, with an SVD meta-layer.
 
     Attributes:

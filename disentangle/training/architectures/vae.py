@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from torch import nn
 
 from disentangle.models import DIPVAE, AnnealedVAE, BetaTCVAE, BetaVAE, FactorVAE
+from disentangle.training.architectures.base import Architecture
 from disentangle.training.objectives.base import STRICT
 
 if TYPE_CHECKING:  # a recipe holds a model
@@ -22,7 +23,7 @@ MODELS = {
 
 
 @dataclass(frozen=True)
-class VAEConfig:
+class VAEConfig(Architecture):
     """A Gaussian VAE.
 
     Attributes:

@@ -78,7 +78,8 @@ RECIPES: dict[str, Recipe] = {
     "scenes-annealed-vae": replace(
         SMALL_CONV,
         summary="annealed VAE; 3-D scenes",
-        loss=AnnealedVAELoss(gamma=100.0, capacity=20.0, capacity_steps=1_600),
+        model=SIX,
+        loss=AnnealedVAELoss(gamma=100.0, capacity=10.0, capacity_steps=1_800),
     ),
     "scenes-factor-vae": replace(
         SMALL_CONV,
@@ -106,9 +107,11 @@ RECIPES: dict[str, Recipe] = {
     ),
     "scenes-tripod": replace(
         SMALL_CONV,
-        summary="Tripod; 3-D scenes",
-        model=TripodConfig(decoder="conv"),
+        summary="Tripod with subspace layers; 3-D scenes",
+        model=TripodConfig(rank=4, base_channels=8),
         loss=TripodLoss(hessian_every=4),
+        treatment=TreatmentConfig(("ol", "nog")),
+        steps=1_200,
     ),
     "scenes-autoencoder-kl": replace(
         SMALL_VAE,
