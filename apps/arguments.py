@@ -27,6 +27,7 @@ def parse(kind: type[T], args: Sequence[str], prog: str, **options: Any) -> T:
         if not stop.code:
             raise
         # Tyro draws a box around several lines: the frame goes, and the lines become one.
-        text = re.sub(r"[─-╿]+", " ", said.getvalue())
-        words = " ".join(text.split()).replace("Unrecognized options Unrecognized", "Unrecognized")
+        text = re.sub(r"[─-╿]+|-{4,}", " ", said.getvalue())
+        # … and a heading that only says what the line says is not said twice.
+        words = re.sub(r"^([\w ]{5,40}?) (?=\1\b)", "", " ".join(text.split()), flags=re.IGNORECASE)
         raise UserError(words or f"the arguments of `{prog}` cannot be parsed: `{prog} --help` shows them") from None

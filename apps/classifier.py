@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from disentangle.apps.classifier_scores import Integers, confusions, mistakes, score_classifier
-from disentangle.apps.codes import BATCH, floats
+from disentangle.apps.codes import BATCH
 from disentangle.apps.evaluate import Settings
 from disentangle.apps.history import KAPPA, curves_of
 from disentangle.apps.measure import Clock, Json, foot, head, load_model
 from disentangle.data import ClassLabels, ImageSet
 from disentangle.errors import UserError
+from disentangle.pictures import from_uint8
 from disentangle.training.draws import seeded
 from disentangle.training.hardware import choose_device
 from disentangle.training.run import Run
@@ -109,7 +110,7 @@ def answers(model: nn.Module, test: Test, device: torch.device) -> Tensor:
     Raises:
         UserError: where they are not finite.
     """
-    parts = [model(floats(test.data.images(part)).to(device)).float().cpu() for part in test.chosen.split(BATCH)]
+    parts = [model(from_uint8(test.data.images(part)).to(device)).float().cpu() for part in test.chosen.split(BATCH)]
     logits = torch.cat(parts)
     if not bool(logits.isfinite().all()):
         raise UserError(

@@ -13,7 +13,7 @@ from disentangle.apps.scoring import INACTIVE, Labelled, Score
 from disentangle.data import ImageSet, LabelledSet
 from disentangle.errors import UserError
 from disentangle.generator import Encoder, Generator
-from disentangle.pictures import to_uint8
+from disentangle.pictures import from_uint8, to_uint8
 from disentangle.training.draws import seeded
 from disentangle.training.encoder import EncoderRecord
 from disentangle.training.run import Run
@@ -115,7 +115,7 @@ def reconstruct(model: Generator, coder: Coder, images: Tensor, device: torch.de
     """What the generator makes of the codes of uint8 pictures, uint8."""
     latents = torch.tensor(coder.latents, device=device).argsort()  # the codes' order, as the latents'
     return in_batches(
-        lambda x: checked(model.synthesize(coder.encoder.encode(floats(x).to(device))[:, latents])), images
+        lambda x: checked(model.synthesize(coder.encoder.encode(from_uint8(x).to(device))[:, latents])), images
     )
 
 
@@ -133,7 +133,7 @@ def encode(model: Encoder, data: LabelledSet, settings: Settings, device: torch.
     chosen = torch.randperm(len(data), generator=seeded(settings.seed, "codes"))[:n]
     means, divergences = [], []
     for part in chosen.split(BATCH):
-        images = floats(data.images(part)).to(device)
+        images = from_uint8(data.images(part)).to(device)
         if hasattr(model, "posterior_of"):
             mean, log_variance = model.posterior_of(images)
             divergences.append((mean.square() + log_variance.exp() - log_variance - 1).cpu().double() / 2)
@@ -175,11 +175,6 @@ def relate(codes: Json, directions: Json, gap: Score, factors: Sequence[str], la
         best = int(shares[j].argmax())
         if shares[j, best] >= TELLING and codes["active"][j]:
             entry |= {"factor": factors[best], "share": float(shares[j, best])}
-
-
-def floats(images: Tensor) -> Tensor:
-    """8-bit pictures as models take them: float, black -1 to white 1."""
-    return images.float() / 127.5 - 1.0
 
 
 def checked(images: Tensor) -> Tensor:

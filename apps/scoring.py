@@ -18,6 +18,7 @@ from torch import Tensor
 
 from disentangle.errors import DisentangleWarning
 from disentangle.metrics import DCI, Result, dci, frechet_distance, interval, mig, noise, perfect, rotated
+from disentangle.pictures import from_uint8
 from disentangle.training.encoder import EncoderRecord
 
 Json = dict[str, Any]
@@ -276,7 +277,7 @@ def reference_points(
 
 def features_of(network: Features, images: Tensor, batch: int = 16) -> Tensor:
     """Features ``(n, d)`` of uint8 pictures; small batches, whose feature maps stay in the processor's cache."""
-    return torch.cat([network(part.float() / 127.5 - 1.0).cpu() for part in torch.split(images, batch)])
+    return torch.cat([network(from_uint8(part)).cpu() for part in torch.split(images, batch)])
 
 
 def summarise(

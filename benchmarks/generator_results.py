@@ -113,7 +113,7 @@ def samples(path: Path) -> Image.Image:
     """Samples of a run, the same latents for all runs of one size."""
     model = Run.open(path).load_generator()
     images = model.synthesize(model.sample_latents(COLUMNS, torch.Generator().manual_seed(0)))
-    return tiles(((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8), COLUMNS)
+    return tiles(images, COLUMNS)
 
 
 @torch.no_grad()

@@ -25,6 +25,11 @@ def to_uint8(images: Tensor) -> Tensor:
     return torch.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0).round().clamp(0, 255).to(torch.uint8).cpu()
 
 
+def from_uint8(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """8-bit pictures of any shape as networks take them: float, black -1 to white 1, on the same device."""
+    return images.to(dtype, copy=True).div_(127.5).sub_(1)
+
+
 def to_pil(image: Tensor) -> Image.Image:
     """One picture ``(c, h, w)``, uint8, or float in [-1, 1]: mode ``L`` for one channel, ``RGB`` for three."""
     if image.ndim != 3 or image.shape[0] not in (1, 3):

@@ -14,13 +14,35 @@ from torch import Tensor, nn
 
 from disentangle.errors import UserError
 from disentangle.generator import Projection
-from disentangle.models.blocks import SLOPE, EigenBlock, block_projections, scales
+from disentangle.models.blocks import SLOPE, EigenBlock, block_projections, check_positive, scales
+
+LATENTS = 10
+"""Codes by default: those of Locatello et al., and twice as many as the factors of dSprites, as QLAE's and Tripod's."""
 
 
 def check_size(size: int) -> None:
     """Raise :class:`UserError` unless pictures are 32 or 64 pixels wide, which these networks are made for."""
     if size not in (32, 64):
         raise UserError(f"size must be 32 or 64, got {size}")
+
+
+def count_codes(decoder: str, latent_size: int | None, size: int, rank: int) -> int:
+    """Number of codes: that asked for, by default 10; of the subspace decoder ``rank`` for each of its scales.
+
+    Raises:
+        UserError: where it is below 1, or not what the subspace decoder has.
+    """
+    if latent_size is not None:
+        check_positive(latent_size=latent_size)
+    if decoder != "subspace":
+        return LATENTS if latent_size is None else latent_size
+    codes = rank * len(scales(size))
+    if latent_size not in (None, codes):
+        raise UserError(
+            f"the subspace decoder has {codes} codes, {rank} a layer, and latent_size is {latent_size}: leave it out "
+            "and set rank, or take the conv decoder"
+        )
+    return codes
 
 
 def conv_encoder(size: int, channels: int, width: int, kernels: tuple[int, ...] = (4, 4, 4, 4)) -> nn.Sequential:

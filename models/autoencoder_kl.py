@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from disentangle.errors import UserError
 from disentangle.generator import Projection
 from disentangle.models.blocks import check_channels, draw_normal
+from disentangle.models.pretrained import load_pretrained
 from disentangle.subspace import SubspaceLayer
 
 BEND = 0.98
@@ -187,7 +188,7 @@ class AutoencoderKLSubspace(ModelMixin, ConfigMixin):  # type: ignore[misc]
     ) -> "AutoencoderKLSubspace":
         """A model around a published AutoencoderKL: its weights, from a local folder, and a new subspace layer.
 
-        Call :meth:`fit` before anything else: the new layers are random.
+        Call :meth:`fit_subspace` before anything else: the new layers are random.
 
         Args:
             folder: with ``config.json`` and ``diffusion_pytorch_model.safetensors``, as ``save_pretrained`` writes
@@ -247,25 +248,4 @@ def load_autoencoder(folder: Path) -> AutoencoderKL:
         folder = folder / "vae"
     if not (folder / "config.json").is_file():
         raise UserError(f"no autoencoder at {folder}: name a folder with config.json and its weights in safetensors")
-    files = {file.name for file in folder.glob("*.safetensors")}
-    if not files:
-        pickled = " its weights are pickled, which runs code when read: save them as safetensors first;"
-        told = pickled if any(folder.glob("*.bin")) or any(folder.glob("*.ckpt")) else ""
-        raise UserError(f"{folder} has no *.safetensors:{told} download diffusion_pytorch_model.safetensors into it")
-    half = all(".fp16." in name for name in files)
-    try:
-        autoencoder, found = AutoencoderKL.from_pretrained(
-            folder,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-            torch_dtype=torch.float32,
-            variant="fp16" if half else None,
-        )
-    except Exception as error:  # diffusers and safetensors raise many types, OSError and bare Exception among them
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{folder} is incomplete, damaged or no AutoencoderKL: {reason}; download it again") from None
-    wrong = [*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]]
-    if wrong:
-        raise UserError(f"{folder} is damaged or no AutoencoderKL: weights and config.json differ in {wrong[0]}")
-    return autoencoder
+    return load_pretrained(AutoencoderKL, folder)

@@ -35,6 +35,13 @@ def check_channels(channels: int) -> None:
         raise UserError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
 
 
+def check_positive(**numbers: int) -> None:
+    """Raise :class:`UserError` where a number, by its name, is below 1."""
+    for name, value in numbers.items():
+        if value < 1:
+            raise UserError(f"{name} must be at least 1, got {value}")
+
+
 class EigenBlock(nn.Module):
     r"""One scale of EigenGAN: twice the resolution, and a subspace of the features steered by its own latents.
 

@@ -10,7 +10,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from disentangle.models.blocks import SLOPE, check_channels, keep_variance, scales
+from disentangle.models.blocks import SLOPE, check_channels, check_positive, keep_variance, scales
 
 
 class Discriminator(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -24,7 +24,7 @@ class Discriminator(ModelMixin, ConfigMixin):  # type: ignore[misc]
         seed: seed of the initial weights.
 
     Raises:
-        UserError: where ``size`` is no power of two or below 32, or ``channels`` not 1 or 3.
+        UserError: where ``size`` is no power of two or below 32, ``channels`` not 1 or 3, or another number below 1.
     """
 
     @register_to_config
@@ -33,6 +33,7 @@ class Discriminator(ModelMixin, ConfigMixin):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         check_channels(channels)
+        check_positive(base_channels=base_channels, max_channels=max_channels)
         widths = [min(max_channels, base_channels * 2**i) for i in range(len(scales(size)) + 1)]
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)

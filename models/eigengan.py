@@ -11,7 +11,6 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from disentangle.errors import UserError
 from disentangle.generator import Projection
 from disentangle.models.activations import ShowsActivations
 from disentangle.models.blocks import (
@@ -20,6 +19,7 @@ from disentangle.models.blocks import (
     ToImage,
     block_projections,
     check_channels,
+    check_positive,
     draw_normal,
     keep_variance,
     scales,
@@ -58,11 +58,7 @@ class EigenGAN(ModelMixin, ConfigMixin, ShowsActivations):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         check_channels(channels)
-        if min(rank, noise, base_channels, max_channels) < 1:
-            raise UserError(
-                "rank, noise, base_channels and max_channels must be at least 1, "
-                f"got {rank}, {noise}, {base_channels} and {max_channels}"
-            )
+        check_positive(rank=rank, noise=noise, base_channels=base_channels, max_channels=max_channels)
         layers = scales(size)
         widths = [min(max_channels, base_channels * size // s) for s in [*layers, size]]
         self.rank = rank

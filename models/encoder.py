@@ -10,7 +10,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from disentangle.errors import UserError
-from disentangle.models.blocks import SLOPE, check_channels, keep_variance
+from disentangle.models.blocks import SLOPE, check_channels, check_positive, keep_variance
 
 NARROWEST = 4
 """Height and width below which features are not halved any more."""
@@ -45,8 +45,7 @@ class LatentEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         check_channels(channels)
         if size < 2 * NARROWEST:
             raise UserError(f"size must be at least {2 * NARROWEST}, got {size}")
-        if min(codes, width, hidden) < 1:
-            raise UserError(f"codes, width and hidden must be at least 1, got {codes}, {width} and {hidden}")
+        check_positive(codes=codes, width=width, hidden=hidden)
         self.codes = codes
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)

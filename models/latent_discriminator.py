@@ -10,9 +10,8 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from disentangle.errors import UserError
 from disentangle.models.autoencoder import glorot
-from disentangle.models.blocks import SLOPE
+from disentangle.models.blocks import SLOPE, check_positive
 
 
 class LatentDiscriminator(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -35,10 +34,7 @@ class LatentDiscriminator(ModelMixin, ConfigMixin):  # type: ignore[misc]
     @register_to_config
     def __init__(self, latent_size: int = 10, hidden: int = 1000, layers: int = 6, seed: int = 0) -> None:
         super().__init__()
-        if min(latent_size, hidden, layers) < 1:
-            raise UserError(
-                f"latent_size, hidden and layers must be at least 1, got {latent_size}, {hidden} and {layers}"
-            )
+        check_positive(latent_size=latent_size, hidden=hidden, layers=layers)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             modules: list[nn.Module] = []

@@ -8,6 +8,7 @@ from diffusers import UNet2DModel
 
 from disentangle.errors import UserError
 from disentangle.models.denoiser import check_network
+from disentangle.models.pretrained import load_pretrained
 
 LAYOUT = "a pipeline's folder has model_index.json, unet/ and scheduler/"
 
@@ -39,29 +40,7 @@ def read_pipeline(folder: Path | str) -> tuple[UNet2DModel, dict[str, Any]]:
             "and those that are made of the same settings"
         )
     check_network(_json(folder / "unet" / "config.json"))
-    return _network(folder / "unet"), scheduler
-
-
-def _network(folder: Path) -> UNet2DModel:
-    if not any(folder.glob("*.safetensors")):
-        pickles = [file.name for file in (*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.ckpt"))]
-        if pickles:
-            raise UserError(
-                f"{folder} has its weights in a pickle only ({pickles[0]}), which may run code when it is read: get "
-                "its *.safetensors, or convert it where you trust it"
-            )
-        raise UserError(f"{folder} is incomplete: it has no weights (*.safetensors)")
-    try:
-        unet, found = UNet2DModel.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
-    except Exception as error:  # diffusers and safetensors raise many types, OSError and bare Exception among them
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{folder} is incomplete or damaged: {reason}; copy it again") from None
-    wrong = [*found["missing_keys"], *found["unexpected_keys"]]
-    if wrong:
-        raise UserError(f"{folder} is damaged: its weights and its config.json differ in {wrong[0]}; copy it again")
-    return unet
+    return load_pretrained(UNet2DModel, folder / "unet"), scheduler
 
 
 def _json(path: Path) -> dict[str, Any]:

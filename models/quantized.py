@@ -14,15 +14,13 @@ from torch import Tensor, nn
 
 from disentangle.errors import UserError, unknown_name
 from disentangle.generator import Projection
-from disentangle.models.autoencoder import ConvDecoder, SubspaceDecoder, check_size, conv_encoder, glorot
-from disentangle.models.blocks import check_channels, scales
+from disentangle.models.autoencoder import ConvDecoder, SubspaceDecoder, check_size, conv_encoder, count_codes, glorot
+from disentangle.models.blocks import check_channels, check_positive
 from disentangle.models.quantized_published import QLAEDecoder, QLAEEncoder, TripodDecoder, TripodEncoder
 from disentangle.models.quantizers import nearest, straight_through
 
 Decoder = SubspaceDecoder | ConvDecoder | QLAEDecoder | TripodDecoder
 DECODERS = ("subspace", "conv", "published")
-LATENTS = 10
-"""Codes by default: twice as many as the factors of dSprites, as published."""
 VALUES = {"QLAE": 10, "Tripod": 12}
 """Values of a code, as published."""
 SMALL = 1e-6
@@ -80,12 +78,14 @@ class QuantizedAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         check_size(size)
         check_channels(channels)
         _check_decoder(decoder, size)
-        if min(rank, base_channels, max_channels, encoder_channels, hidden) < 1:
-            raise UserError(
-                "rank, base_channels, max_channels, encoder_channels and hidden must be at least 1, "
-                f"got {rank}, {base_channels}, {max_channels}, {encoder_channels} and {hidden}"
-            )
-        self.latent_size = _count_codes(decoder, latent_size, rank * len(scales(size)))
+        check_positive(
+            rank=rank,
+            base_channels=base_channels,
+            max_channels=max_channels,
+            encoder_channels=encoder_channels,
+            hidden=hidden,
+        )
+        self.latent_size = count_codes(decoder, latent_size, size, rank)
         self.levels = VALUES[type(self).__name__] if values is None else values
         if self.levels < 2:
             raise UserError(f"values must be at least 2, got {values}")
@@ -242,17 +242,3 @@ def _check_decoder(decoder: str, size: int) -> None:
         raise unknown_name("decoder", decoder, DECODERS)
     if decoder == "published" and size != 64:
         raise UserError(f"the published networks are for pictures of 64×64, got size {size}: take the conv decoder")
-
-
-def _count_codes(decoder: str, wanted: int | None, codes: int) -> int:
-    """Number of codes of a decoder; ``codes``, and nothing else, where it follows from the subspace decoder's rank."""
-    if wanted is not None and wanted < 1:
-        raise UserError(f"latent_size must be at least 1, got {wanted}")
-    if decoder != "subspace":
-        return LATENTS if wanted is None else wanted
-    if wanted not in (None, codes):
-        raise UserError(
-            f"the subspace decoder has {codes} codes, as its rank says, and latent_size is {wanted}: leave it out and "
-            "set rank, or take the conv decoder"
-        )
-    return codes

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from disentangle.generator import Projection
+from disentangle.models.blocks import SLOPE, instance_norm
 
 STYLE_WIDTH = 256
 """Units of the dense layers between the codes and what conditions a convolution, in both."""
@@ -28,7 +29,7 @@ class QLAEEncoder(nn.Sequential):
         for narrow, wide in pairwise([channels, 32, 64, 128, 256]):
             for width, kernel, stride in ((narrow, 3, 1), (wide, 3, 1), (wide, 4, 2)):
                 layers.append(nn.Conv2d(width, wide, kernel, stride, padding=1, bias=False))
-                layers += [nn.GroupNorm(wide, wide, eps=1e-6), nn.LeakyReLU(0.2)]
+                layers += [instance_norm(wide), nn.LeakyReLU(SLOPE)]
         dense = [nn.Linear(256 * 4 * 4, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, outputs)]
         super().__init__(*layers, nn.Flatten(), *dense)
 
@@ -65,7 +66,7 @@ class QLAEDecoder(nn.Module):
         features = self.seed_features.expand(len(latents), -1, -1, -1)
         outputs = [style]
         for convolution, projection in zip(self.convolutions, self.styles, strict=True):
-            features = nn.functional.leaky_relu(convolution(features), 0.2)
+            features = nn.functional.leaky_relu(convolution(features), SLOPE)
             scale, shift = projection(style)[:, :, None, None].chunk(2, dim=1)
             features = nn.functional.instance_norm(features, eps=1e-6) * scale + shift
             outputs.append(features)

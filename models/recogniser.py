@@ -10,8 +10,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from disentangle.errors import UserError
-from disentangle.models.blocks import SLOPE, check_channels, instance_norm, scales
+from disentangle.models.blocks import SLOPE, check_channels, check_positive, instance_norm, scales
 
 
 class Recogniser(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -44,10 +43,7 @@ class Recogniser(ModelMixin, ConfigMixin):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         check_channels(channels)
-        if min(latents, base_channels, hidden) < 1:
-            raise UserError(
-                f"latents, base_channels and hidden must be at least 1, got {latents}, {base_channels} and {hidden}"
-            )
+        check_positive(latents=latents, base_channels=base_channels, hidden=hidden)
         widths = [base_channels] * len(scales(size))
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)

@@ -10,13 +10,10 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from disentangle.errors import UserError, unknown_name
+from disentangle.errors import unknown_name
 from disentangle.generator import Projection
-from disentangle.models.autoencoder import ConvDecoder, SubspaceDecoder, check_size, conv_encoder, glorot
-from disentangle.models.blocks import check_channels, draw_normal
-
-LATENTS = 10
-"""Codes of the published convolutional decoder."""
+from disentangle.models.autoencoder import ConvDecoder, SubspaceDecoder, check_size, conv_encoder, count_codes, glorot
+from disentangle.models.blocks import check_channels, check_positive, draw_normal
 
 
 class GaussianVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -64,20 +61,15 @@ class GaussianVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
         check_channels(channels)
         if decoder not in ("subspace", "conv"):
             raise unknown_name("decoder", decoder, ("subspace", "conv"))
-        if min(rank, base_channels, max_channels, encoder_channels, hidden) < 1:
-            raise UserError(
-                "rank, base_channels, max_channels, encoder_channels and hidden must be at least 1, "
-                f"got {rank}, {base_channels}, {max_channels}, {encoder_channels} and {hidden}"
-            )
-        if latent_size is not None and latent_size < 1:
-            raise UserError(f"latent_size must be at least 1, got {latent_size}")
+        check_positive(
+            rank=rank,
+            base_channels=base_channels,
+            max_channels=max_channels,
+            encoder_channels=encoder_channels,
+            hidden=hidden,
+        )
+        codes = count_codes(decoder, latent_size, size, rank)
         published = decoder == "conv"
-        codes = latent_size or LATENTS if published else rank * (3 if size == 32 else 4)
-        if latent_size not in (None, codes):
-            raise UserError(
-                f"the subspace decoder has {codes} codes, {rank} a layer, and latent_size is {latent_size}: "
-                "leave it out and set rank, or take the conv decoder"
-            )
         self.latent_size = codes
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)

@@ -14,10 +14,9 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from disentangle.errors import UserError
 from disentangle.generator import Projection
 from disentangle.models.activations import ShowsActivations
-from disentangle.models.blocks import SLOPE, ToImage, check_channels, draw_normal, instance_norm, scales
+from disentangle.models.blocks import SLOPE, ToImage, check_channels, check_positive, draw_normal, instance_norm, scales
 
 
 class VanillaGAN(ModelMixin, ConfigMixin, ShowsActivations):  # type: ignore[misc]
@@ -52,7 +51,7 @@ class VanillaGAN(ModelMixin, ConfigMixin, ShowsActivations):  # type: ignore[mis
     ) -> None:
         super().__init__()
         check_channels(channels)
-        _check_positive(latent_size=latent_size, base_channels=base_channels, max_channels=max_channels)
+        check_positive(latent_size=latent_size, base_channels=base_channels, max_channels=max_channels)
         wide = size if size >= 128 else size // 2
         widths = [max(base_channels, min(max_channels, base_channels * wide // s)) for s in [*scales(size), size]]
         self.latent_size = latent_size
@@ -130,7 +129,7 @@ class VanillaDiscriminator(ModelMixin, ConfigMixin):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         check_channels(channels)
-        _check_positive(base_channels=base_channels, max_channels=max_channels)
+        check_positive(base_channels=base_channels, max_channels=max_channels)
         widths = [min(max_channels, base_channels * 2**i) for i in range(len(scales(size)))]
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
@@ -146,9 +145,3 @@ class VanillaDiscriminator(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def forward(self, images: Tensor) -> Tensor:
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to logits ``(n,)``: positive for real."""
         return self.logit(self.features(images).flatten(1)).squeeze(1)  # type: ignore[no-any-return]
-
-
-def _check_positive(**numbers: int) -> None:
-    for name, value in numbers.items():
-        if value < 1:
-            raise UserError(f"{name} must be at least 1, got {value}")

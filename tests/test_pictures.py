@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from disentangle.pictures import grid, png_bytes, to_pil, to_uint8
+from disentangle.pictures import from_uint8, grid, png_bytes, to_pil, to_uint8
 
 
 def test_to_uint8_rounds_and_clips() -> None:
@@ -51,3 +51,12 @@ def test_grid_refuses_other_shapes(shape: tuple[int, ...]) -> None:
 def test_png_bytes_is_lossless() -> None:
     image = to_pil(torch.randint(0, 256, (1, 8, 8), dtype=torch.uint8))
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(png_bytes(image)))), np.asarray(image))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_eight_bits_lie_between_black_and_white(dtype: torch.dtype) -> None:
+    greys = torch.arange(256, dtype=torch.uint8)
+    images = from_uint8(greys, dtype)
+    assert images.dtype == dtype
+    assert torch.allclose(images, torch.linspace(-1, 1, 256, dtype=torch.float64).to(dtype), rtol=0, atol=1e-6)
+    assert torch.equal(to_uint8(images), greys)

@@ -16,10 +16,11 @@ from torch import Tensor
 from disentangle.errors import UserError
 from disentangle.generator import Encoder, Generator
 from disentangle.models import LatentEncoder
+from disentangle.pictures import from_uint8
 from disentangle.training import checkpoint
 from disentangle.training.encoder import RECORD, EncoderRecord, EncoderSettings
 from disentangle.training.files import check_writable, locked, remove_folder
-from disentangle.training.generated import Endless, Pool, as_pictures, code_latents, make_pictures, stored_pictures
+from disentangle.training.generated import Endless, Pool, code_latents, make_pictures, stored_pictures
 from disentangle.training.progress import ProgressLine
 from disentangle.training.run import Run
 
@@ -180,7 +181,7 @@ def regression_error(
         Two tensors ``(d,)``, float64: the coefficient of determination R², 1 minus the squared error over that of the
         codes' mean (0 for a constant code), and the mean squared error.
     """
-    guesses = torch.cat([encoder.encode(as_pictures(part.to(device))).cpu() for part in images.split(BATCH)])
+    guesses = torch.cat([encoder.encode(from_uint8(part.to(device))).cpu() for part in images.split(BATCH)])
     error = (guesses.double() - codes.double()).square().mean(0)
     variance = codes.double().var(dim=0, correction=0)
     return torch.where(variance > 0, 1 - error / variance, 0.0), error

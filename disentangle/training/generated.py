@@ -10,7 +10,7 @@ from torch import Tensor
 
 from disentangle.errors import UserError
 from disentangle.generator import Generator
-from disentangle.pictures import to_uint8
+from disentangle.pictures import from_uint8, to_uint8
 from disentangle.training.draws import Order, seeded
 from disentangle.training.files import write_atomic
 
@@ -34,11 +34,6 @@ def code_latents(generator: Generator) -> tuple[tuple[int, ...], tuple[str, ...]
         raise UserError(f"{type(generator).__name__} names no layer that its latents enter: it has no codes to learn")
     latents = tuple(sorted(names))
     return latents, tuple(names[latent] for latent in latents)
-
-
-def as_pictures(images: Tensor) -> Tensor:
-    """8-bit pictures as networks take them: float32, black -1 to white 1."""
-    return images.float().div_(127.5).sub_(1)
 
 
 def rounded(images: Tensor) -> Tensor:
@@ -122,7 +117,7 @@ class Pool:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Pictures ``(n, c, s, s)`` in [-1, 1] and codes ``(n, d)`` of ``step``, on the device."""
         chosen = self.order.batch(step, self.batch_size)
-        return as_pictures(self.pictures[chosen].to(self.device)), self.codes[chosen].to(self.device)
+        return from_uint8(self.pictures[chosen].to(self.device)), self.codes[chosen].to(self.device)
 
 
 def stored_pictures(

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from disentangle.data import ImageSet
 from disentangle.errors import UserError
+from disentangle.pictures import from_uint8
 from disentangle.training.draws import seeded
 from disentangle.training.feed import Feed
 from disentangle.training.recipe import DataConfig
@@ -58,7 +59,7 @@ class TrainingPictures:
     def batch(self, positions: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
         """Pictures ``(n, c, size, size)`` in [-1, 1] at ``positions`` ``(n,)`` of this training set."""
         pictures = self._memory[positions] if self._memory is not None else self._feed.take(self.indices[positions])
-        return pictures.to(device).to(dtype).div_(127.5).sub_(1).contiguous(memory_format=self.format)
+        return from_uint8(pictures.to(device), dtype).contiguous(memory_format=self.format)
 
 
 class Middle:

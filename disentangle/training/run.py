@@ -220,7 +220,7 @@ class Run:
             UserError: where the run is no classifier, or there is no checkpoint or it cannot be read.
         """
         if self.kind != "classifier":
-            raise UserError(f"{self.path} is a {self.kind.upper()}, which classifies nothing")
+            raise UserError(f"{self.path} is the run of a generator, which classifies nothing")
         model = load_network(self.checkpoint_path(self.step) / "ema")
         if not isinstance(model, ResNet):
             raise UserError(f"{self.path} is damaged: its classifier is a {type(model).__name__}")

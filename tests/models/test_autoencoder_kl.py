@@ -149,8 +149,8 @@ def nowhere(folder: Path) -> None:
     ("spoil", "words"),
     [
         (damaged, "incomplete, damaged or no AutoencoderKL"),
-        (pickled, "its weights are pickled, which runs code when read"),
-        (weightless, r"has no \*\.safetensors: download"),
+        (pickled, "its weights in a pickle only"),
+        (weightless, r"has no weights \(\*\.safetensors\)"),
         (of_another_kind, "no AutoencoderKL"),
         (of_other_sizes, "AutoencoderKL"),
         (nowhere, "no autoencoder at"),

@@ -251,7 +251,7 @@ def edit(path: Path, **changes: Any) -> None:
         (lambda f: (f / "unet/config.json").unlink(), "has no config.json"),
         (lambda f: next(f.glob("unet/*.safetensors")).unlink(), r"no weights \(\*.safetensors\)"),
         (lambda f: next(f.glob("unet/*.safetensors")).rename(f / "unet/w.bin"), r"pickle only \(w.bin\)"),
-        (lambda f: next(f.glob("unet/*.safetensors")).write_bytes(b"x" * 99), "incomplete or damaged"),
+        (lambda f: next(f.glob("unet/*.safetensors")).write_bytes(b"x" * 99), "incomplete, damaged or no UNet2DModel"),
         (lambda f: edit(f / "unet/config.json", add_attention=False), "differ in"),
         (lambda f: edit(f / "model_index.json", unet=["diffusers", "UNet2DConditionModel"]), "UNet2DConditionModel"),
         (lambda f: edit(f / "unet/config.json", num_class_embeds=0), "conditioned on classes"),
@@ -290,3 +290,12 @@ def test_folders_that_cannot_be_read(published: Path, damage: Callable[[Path], A
 def test_impossible_models_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         small(**changes)
+
+
+def test_a_pipeline_in_half_precision_is_loaded_in_float32(published: Path) -> None:
+    unet = UNet2DModel.from_pretrained(published / "unet", use_safetensors=True).half()
+    next(published.glob("unet/*.safetensors")).unlink()
+    unet.save_pretrained(published / "unet", variant="fp16")
+    model = HSpaceDiffusion.from_pipeline(published, codes=2)
+    assert model.unet.conv_in.weight.dtype == torch.float32
+    assert torch.equal(model.unet.conv_in.weight, unet.conv_in.weight.float())

@@ -171,7 +171,7 @@ def test_the_published_networks() -> None:
         ({"latent_size": 0}, "latent_size must be at least 1, got 0"),
         ({"values": 1}, "values must be at least 2, got 1"),
         ({"hidden": 0}, "at least 1"),
-        ({"decoder": "subspace", "rank": 2, "latent_size": 7}, "has 6 codes, as its rank says, and latent_size is 7"),
+        ({"decoder": "subspace", "rank": 2, "latent_size": 7}, "has 6 codes, 2 a layer, and latent_size is 7"),
     ],
 )
 def test_impossible_models_are_refused(

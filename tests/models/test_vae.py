@@ -61,7 +61,7 @@ def test_the_latent_discriminator_is_that_of_kim_and_mnih() -> None:
     weights = [LatentDiscriminator(3, 4, 1, seed).network[0].weight for seed in (5, 5, 6)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-    with pytest.raises(UserError, match="at least 1, got 10, 0 and 6"):
+    with pytest.raises(UserError, match="hidden must be at least 1, got 0"):
         LatentDiscriminator(hidden=0)
 
 

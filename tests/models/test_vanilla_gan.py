@@ -143,7 +143,7 @@ def test_the_recogniser_sees_the_difference_and_learns() -> None:
         (lambda: Recogniser(channels=2), "channels must be 1"),
         (lambda: VanillaGAN(latent_size=0), "latent_size must be at least 1, got 0"),
         (lambda: VanillaDiscriminator(base_channels=0), "base_channels must be at least 1, got 0"),
-        (lambda: Recogniser(hidden=0), "at least 1, got 6, 32 and 0"),
+        (lambda: Recogniser(hidden=0), "hidden must be at least 1, got 0"),
     ],
 )
 def test_impossible_models_are_refused(make, words: str) -> None:

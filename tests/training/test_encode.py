@@ -16,14 +16,13 @@ from torch import Tensor, nn
 from disentangle.errors import UserError
 from disentangle.generator import Projection
 from disentangle.models import LatentEncoder
-from disentangle.pictures import to_uint8
+from disentangle.pictures import from_uint8, to_uint8
 from disentangle.training import generated
 from disentangle.training.encode import EncoderTraining, regression_error
 from disentangle.training.encoder import EncoderRecord, EncoderSettings
 from disentangle.training.generated import (
     Endless,
     Pool,
-    as_pictures,
     code_latents,
     make_pictures,
     rounded,
@@ -112,13 +111,13 @@ def test_the_regression_error_has_a_closed_form() -> None:
 
 def test_pictures_are_seen_as_files_hold_them() -> None:
     images = torch.linspace(-1.2, 1.2, 2_000).view(-1, 1, 1, 1)
-    assert torch.equal(rounded(images), as_pictures(to_uint8(images)))
+    assert torch.equal(rounded(images), from_uint8(to_uint8(images)))
     generator = Plain()
     pictures, codes = Endless(generator, (1, 2), 8, seed=3).batch(5)
     again, other = Endless(generator, (1, 2), 8, seed=3).batch(5), Endless(generator, (1, 2), 8, seed=3).batch(6)
     assert torch.equal(pictures, again[0])
     assert not torch.equal(codes, other[1])
-    assert torch.equal(pictures, as_pictures(to_uint8(pictures)))
+    assert torch.equal(pictures, from_uint8(to_uint8(pictures)))
 
 
 def test_a_pool_is_made_once_and_made_again_for_other_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +141,7 @@ def test_a_pool_is_made_once_and_made_again_for_other_weights(tmp_path: Path, mo
     (first, mine), (second, others) = pool.batch(1), pool.batch(2)
     assert torch.cat([mine, others]).sort(0).values.equal(codes.sort(0).values)
     place = int((codes == mine[3]).all(1).nonzero())
-    assert torch.equal(first[3], as_pictures(pictures[place]))
+    assert torch.equal(first[3], from_uint8(pictures[place]))
     assert not torch.equal(first, second)
 
 

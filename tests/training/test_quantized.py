@@ -2,12 +2,13 @@
 
 import math
 from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
 from scipy.special import logsumexp
 from scipy.stats import norm
-from tiny import RECIPES
+from tiny import RECIPES, make_trainer
 from torch import Tensor
 
 from disentangle.errors import UserError
@@ -227,3 +228,12 @@ def test_weight_decay_spares_vectors() -> None:
     assert matrix.detach().unique().tolist() == alone.detach().unique().tolist() == pytest.approx([0.95])
     assert vector.tolist() == [1, 1]
     assert len(AdamConfig().build([{"params": [matrix, vector]}]).param_groups) == 1
+
+
+@pytest.mark.parametrize("kind", ["qlae", "tripod"])
+def test_a_training_begins_with_the_mean_intensity_of_its_pictures(tmp_path: Path, kind: str) -> None:
+    trainer = make_trainer(tmp_path, RECIPES[kind])
+    images = trainer.pictures.batch(torch.arange(len(trainer.pictures)), torch.device("cpu"), torch.float32)
+    bias = trainer.product.synthesis.to_image.bias
+    assert torch.sigmoid(bias).item() == pytest.approx(float((images.mean() + 1) / 2), abs=0.02)
+    assert torch.equal(trainer.ema.model.synthesis.to_image.bias, bias)

@@ -34,13 +34,7 @@ class EigenGANConfig(Architecture):
 
     def build(self, recipe: "Recipe", channels: int, classes: int = 0) -> dict[str, nn.Module]:
         """The generator and the discriminator, of as many channels each."""
-        shared = {
-            "size": recipe.data.size,
-            "channels": channels,
-            "base_channels": self.base_channels,
-            "max_channels": self.max_channels,
-            "seed": recipe.seed,
-        }
+        shared = _shared(self, recipe, channels)
         generator = EigenGAN(rank=self.rank, noise=self.noise, **shared)
         return {"generator": generator, "discriminator": Discriminator(**shared)}
 
@@ -64,12 +58,17 @@ class VanillaGANConfig(Architecture):
 
     def build(self, recipe: "Recipe", channels: int, classes: int = 0) -> dict[str, nn.Module]:
         """The generator and the discriminator, of as many channels each."""
-        shared = {
-            "size": recipe.data.size,
-            "channels": channels,
-            "base_channels": self.base_channels,
-            "max_channels": self.max_channels,
-            "seed": recipe.seed,
-        }
+        shared = _shared(self, recipe, channels)
         generator = VanillaGAN(latent_size=self.latent_size, **shared)
         return {"generator": generator, "discriminator": VanillaDiscriminator(**shared)}
+
+
+def _shared(model: EigenGANConfig | VanillaGANConfig, recipe: "Recipe", channels: int) -> dict[str, int]:
+    """What generator and discriminator have in common."""
+    return {
+        "size": recipe.data.size,
+        "channels": channels,
+        "base_channels": model.base_channels,
+        "max_channels": model.max_channels,
+        "seed": recipe.seed,
+    }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # a recipe holds a model
     from disentangle.training.recipe import Recipe
 
 PICTURES = 256
-"""Pictures that the decoder's first brightness is the mean of."""
+"""Pictures, at most, that the decoder's first brightness is the mean of."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,7 @@ class QuantizedConfig(Architecture):
     def build(self, recipe: "Recipe", channels: int, classes: int = 0) -> dict[str, nn.Module]:
         """Encoder, values and decoder, one network."""
         settings = {name: value for name, value in asdict(self).items() if name != "kind"}
-        model = self.model(size=recipe.data.size, channels=channels, seed=recipe.seed, **settings)
-        return {"generator": model}
+        return {"generator": self.model(size=recipe.data.size, channels=channels, seed=recipe.seed, **settings)}
 
     def start(self, product: nn.Module, draw: Callable[[int], Tensor]) -> None:
         """The decoder begins with the mean picture's brightness."""

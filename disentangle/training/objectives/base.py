@@ -1,7 +1,8 @@
 """What every objective has in common: what a step sees, the updates it makes, and how a loss describes itself."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -89,6 +90,21 @@ def check_weights(**weights: float) -> None:
     for name, value in weights.items():
         if not 0 <= value < math.inf:
             raise UserError(f"loss.{name} must be at least 0 and finite, got {value}")
+
+
+def due(step: int, every: int) -> bool:
+    """Whether a lazy term is taken at ``step``, counted from 1: at the first, and then every so many."""
+    return (step - 1) % every == 0
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Pass gradients through a network, but compute none of its own: a third of its backward pass."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
 
 
 def whole(share: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from disentangle.errors import UserError
 from disentangle.models import LatentDiscriminator
-from disentangle.training.objectives.base import STRICT, Batch, Update, check_weights, whole
+from disentangle.training.objectives.base import STRICT, Batch, Update, check_weights, frozen, whole
 from disentangle.training.objectives.vae import Codes, GaussianModel, GaussianVAELoss, draw_codes
 from disentangle.training.optimizers import AdamConfig
 
@@ -72,12 +72,8 @@ class FactorVAELoss(GaussianVAELoss):
 
     def regularise(self, codes: Codes, step: int, discriminator: nn.Module) -> dict[str, Tensor]:
         """The divergence and the weighted total correlation, and ``tc``."""
-        # The discriminator passes gradients on but needs none of its own.
-        discriminator.requires_grad_(False)
-        try:
+        with frozen(discriminator):
             tc = discriminator(codes.latents).to(codes.latents.dtype).mean()
-        finally:
-            discriminator.requires_grad_(True)
         return {"regulariser": codes.kl.sum(dim=1).mean() + self.gamma * tc, "tc": tc}
 
 

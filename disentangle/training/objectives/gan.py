@@ -1,7 +1,6 @@
 """The adversarial game: its settings, and the objectives of the two players."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -16,7 +15,7 @@ from disentangle.penalties import hessian_variances, orojar_variances, reduce_va
 from disentangle.training.augment import diff_augment
 from disentangle.training.draws import Draws
 from disentangle.training.objectives.adversarial import ADVERSARIAL, one_centred_penalty, zero_centred_penalties
-from disentangle.training.objectives.base import STRICT, Batch, Loss, Update, check_weights, whole
+from disentangle.training.objectives.base import STRICT, Batch, Loss, Update, check_weights, due, frozen, whole
 
 if TYPE_CHECKING:  # a recipe holds a loss
     from disentangle.training.recipe import Recipe
@@ -147,7 +146,7 @@ class DiscriminatorObjective(nn.Module):
         with torch.no_grad():
             generated = generator(draws.normal("discriminator/latents", generator.latent_size)).to(dtype)
         images, weights = batch.images.detach(), dict[str, float]()
-        if _due(draws.step, loss.r1_every):
+        if due(draws.step, loss.r1_every):
             weights = {name: w for name, w in (("r1", loss.r1_weight), ("r2", loss.r2_weight)) if w > 0}
         penalised = [{"r1": images, "r2": generated}[name].requires_grad_() for name in weights]
         real = diff_augment(images, draws, "augment/real", loss.augment)
@@ -157,7 +156,7 @@ class DiscriminatorObjective(nn.Module):
         terms = {"adversarial": ADVERSARIAL[loss.adversarial].discriminator(real_logits, fake_logits)}
         if penalised:
             terms |= zip(weights, zero_centred_penalties(logits, *penalised))
-        if loss.gp_weight > 0 and _due(draws.step, loss.gp_every):
+        if loss.gp_weight > 0 and due(draws.step, loss.gp_every):
             share = draws.uniform("interpolation", 1, 1, 1)
             between = torch.lerp(real.detach(), fake.detach(), share).requires_grad_()
             weights["gp"] = loss.gp_weight
@@ -188,7 +187,7 @@ class GeneratorObjective(nn.Module):
         (discriminator,) = self._opponent
         loss, draws, dtype = self.loss, batch.draws, batch.images.dtype
         adversarial, weight = ADVERSARIAL[loss.adversarial], loss.penalty_weight_at(draws.step)
-        differences = loss.penalty in ("hessian", "orojar") and weight > 0 and _due(draws.step, loss.penalty_every)
+        differences = loss.penalty in ("hessian", "orojar") and weight > 0 and due(draws.step, loss.penalty_every)
         # What is computed in lower precision is no use for differences.
         shown = loss.penalty_layers if differences and not torch.is_autocast_enabled(batch.images.device.type) else 0
         latents = draws.normal("generator/latents", self.generator.latent_size)
@@ -240,18 +239,3 @@ class GeneratorObjective(nn.Module):
         logits = recogniser(pictures, self.generator(moved)).to(latents.dtype)
         accuracy = (logits.detach().argmax(1) == which).to(logits.dtype).mean()
         return {"vp": F.cross_entropy(logits, which), "vp_accuracy": accuracy}
-
-
-@contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """Pass gradients through a network, but compute none of its own: a third of its backward pass."""
-    network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.requires_grad_(True)
-
-
-def _due(step: int, every: int) -> bool:
-    """Whether something lazy happens at ``step``, counted from 1: at the first, and then every so many."""
-    return (step - 1) % every == 0

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from disentangle.errors import UserError
 from disentangle.models.quantized import QLAE, Tripod
 from disentangle.models.quantizers import straight_through
-from disentangle.training.objectives.base import STRICT, Batch, Loss, Update, check_weights, whole
+from disentangle.training.objectives.base import STRICT, Batch, Loss, Update, check_weights, due, whole
 from disentangle.training.objectives.vae import reconstruction_loss
 
 TINY_CURVATURE = 1e-10
@@ -149,7 +149,7 @@ class TripodObjective(nn.Module):
             "multi_information": multi_information(whole(latents), joint, marginal),
         }
         total = terms["reconstruction"] + loss.multi_information * terms["multi_information"]
-        if loss.hessian > 0 and (batch.draws.step - 1) % loss.hessian_every == 0:
+        if loss.hessian > 0 and due(batch.draws.step, loss.hessian_every):
             where = (latents, spread) if loss.ratio == "picture" else (latents.detach(), spread.detach())
             terms["hessian"] = self._hessian(*where, batch)
             total = total + loss.hessian * loss.hessian_every * terms["hessian"]
@@ -240,7 +240,8 @@ def curvatures(
 
 def normalized_hessian_penalty(layers: Sequence[tuple[Tensor, Tensor]], ratio: str) -> Tensor:
     """The share of a function's curvature that is between different inputs, summed over layers: 0 where every input
-    acts on its own, at most 1 a layer on average.
+    acts on its own. Of the expected variances it is at most 1 a layer; of a picture's, which are estimated from a few
+    directions, it may be any number.
 
     Args:
         layers: what :func:`curvatures` finds, of the whole batch.

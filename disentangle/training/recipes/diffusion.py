@@ -10,10 +10,10 @@ from disentangle.treatments import TreatmentConfig
 
 # The velocity under a cosine schedule; fitted and drawn twice, which costs as much as some 100 steps each time.
 SMALL = Recipe(
-    model=DiffusionConfig(),
+    model=DiffusionConfig(fitted_to=128),
     loss=DiffusionLoss(),
     optimizer=AdamConfig(learning_rate=2e-3, betas=(0.9, 0.99), decay=0.5),
-    treatment=TreatmentConfig(("nog",)),
+    treatment=TreatmentConfig(()),
     steps=1_000,
     batch_size=32,
     ema_pictures=2_000,
@@ -54,10 +54,11 @@ RECIPES: dict[str, Recipe] = {
         SMALL,
         summary="diffusion model steered in its h-space, nearest orthogonal gradient; 3-D scenes",
         data=DataConfig("scenes", size=32, pictures=20_000),
+        treatment=TreatmentConfig(("nog",)),
     ),
     "fashion-diffusion": replace(
         SMALL,
-        summary="diffusion model steered in its h-space, nearest orthogonal gradient; Fashion-MNIST",
+        summary="diffusion model steered in its h-space; Fashion-MNIST",
         data=DataConfig("fashion-mnist", size=32),
     ),
     "cifar10-ddpm": DDPM,

@@ -103,7 +103,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "dsprites-vanilla-gan-vp": replace(
         VANILLA,
-        summary="vanilla GAN, VP loss, settings of OroJaR's comparison",
+        summary="vanilla GAN, VP loss by cross-entropy and a larger recogniser; else OroJaR's comparison",
         loss=replace(VANILLA.loss, penalty="vp"),  # type: ignore[arg-type]
     ),
     "dsprites-vanilla-gan-nog": replace(

@@ -55,6 +55,10 @@ PUBLISHED = Recipe(
     checkpoint_every=5_000,
 )
 
+# QLAE and Tripod as published, Hsu et al. 2023, arXiv 2305.18378, and 2024, arXiv 2404.10282, but that their programs
+# also clip every entry of a gradient to between -1 and 1.
+QUANTIZED = replace(PUBLISHED, data=DataConfig("shapes3d", size=64))
+
 RECIPES: dict[str, Recipe] = {
     "scenes-vae": replace(
         SMALL_VAE,
@@ -74,7 +78,8 @@ RECIPES: dict[str, Recipe] = {
     "scenes-annealed-vae": replace(
         SMALL_CONV,
         summary="annealed VAE; 3-D scenes",
-        loss=AnnealedVAELoss(gamma=100.0, capacity=20.0, capacity_steps=1_600),
+        model=SIX,
+        loss=AnnealedVAELoss(gamma=100.0, capacity=10.0, capacity_steps=1_800),
     ),
     "scenes-factor-vae": replace(
         SMALL_CONV,
@@ -129,9 +134,8 @@ RECIPES: dict[str, Recipe] = {
         PUBLISHED, summary="DIP-VAE-II, settings of Locatello et al.", loss=DIPVAELoss(variant="ii")
     ),
     "shapes3d-qlae": replace(
-        PUBLISHED,
+        QUANTIZED,
         summary="QLAE, published networks and settings",
-        data=DataConfig("shapes3d", size=64),
         model=QLAEConfig(decoder="published", latent_size=12),
         loss=QLAELoss(),
         optimizer=AdamConfig(learning_rate=1e-3, betas=(0.9, 0.999), weight_decay=0.1),
@@ -139,16 +143,15 @@ RECIPES: dict[str, Recipe] = {
         batch_size=128,
     ),
     "shapes3d-tripod": replace(
-        PUBLISHED,
+        QUANTIZED,
         summary="Tripod, published networks and settings",
-        data=DataConfig("shapes3d", size=64),
         model=TripodConfig(decoder="published", latent_size=12),
         loss=TripodLoss(ratio="picture"),
         optimizer=AdamConfig(learning_rate=2e-4, betas=(0.9, 0.999)),
         steps=250_000,
     ),
     "mpi3d-tripod": replace(
-        PUBLISHED,
+        QUANTIZED,
         summary="Tripod, published networks and settings",
         data=DataConfig("mpi3d-real", size=64),
         model=TripodConfig(decoder="published", latent_size=14),
