@@ -26,7 +26,6 @@ SHORTER = {
     "train": ["--steps", "2"],
     "sweep": ["--steps", "2", "--no-evaluate"],
     "encode": ["--steps", "2", "--test-pictures", "20"],
-    "encode": ["--steps", "3", "--batch-size", "4", "--test-pictures", "20"],
     "evaluate": ["--samples", "30", "--train-samples", "200", "--test-samples", "100"],
 }
 NOT_RUN = ("git", "cd", "sudo")  # getting the code and system packages
