@@ -102,5 +102,7 @@ def adopt(args: Args) -> Path:
     model.fit(seeded(args.seed, "fit"))
     run.create()
     checkpoint.save(run, 0, {"generator": model, "ema": model}, {})
+    if args.data == "folder" and args.root is None:
+        logger.info("to score it against real pictures, import it with --root FOLDER, or --data NAME, as well")
     logger.info("made %s: `disentangle discover %s`, `disentangle app %s`", run.path, run.path, run.path)
     return run.path

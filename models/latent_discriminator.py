@@ -45,5 +45,7 @@ class LatentDiscriminator(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def forward(self, latents: Tensor) -> Tensor:
         """Codes ``(n, d)`` to the log-odds ``(n,)`` that they were drawn together."""
-        together, apart = self.network(latents).unbind(1)
+        logits = self.network(latents)
+        # Under autocast the logits are bfloat16, whose difference would lose what the two have in common.
+        together, apart = (logits if logits.dtype == torch.float64 else logits.float()).unbind(1)
         return together - apart  # type: ignore[no-any-return]

@@ -229,7 +229,10 @@ def _load(size: int | None, channels: int | None, root: Path | None, split: str 
     if split is not None:
         raise UserError(f"the data set {NAME!r} takes no split, got {split!r}: name the folder of the split as root")
     if root is None:
-        raise UserError("the data set 'folder' needs to know which: give its path as root (--data.root in a training)")
+        raise UserError(
+            "the data set 'folder' needs to know which: give its path as root (--data.root in a training, "
+            "--root of `disentangle import`)"
+        )
     return load_folder(root, size, channels)
 
 

@@ -36,7 +36,10 @@ class TrainingPictures:
         total = len(source)
         wanted = total if config.pictures is None else config.pictures
         if not 1 <= wanted <= total:
-            raise UserError(f"data.pictures must lie between 1 and the {total} pictures of {source.name}, got {wanted}")
+            raise UserError(
+                f"data.pictures must lie between 1 and the {total} pictures of {source.name}, got {wanted}: give "
+                f"--data.pictures {total} for all of them"
+            )
         self.indices = torch.arange(total)
         if wanted < total:
             self.indices = torch.randperm(total, generator=seeded(seed, "pictures"))[:wanted].sort().values

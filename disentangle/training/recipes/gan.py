@@ -8,14 +8,17 @@ from disentangle.training.optimizers import AdamConfig
 from disentangle.training.recipe import DataConfig, Recipe
 from disentangle.treatments import TreatmentConfig
 
-# EigenGAN as published, He, Kan, Shan 2021: the orthogonal loss on the bases is its own.
+# EigenGAN as He, Kan, Shan 2021 describe it, with the settings of Song, Sebe, Wang 2022: the orthogonal loss on the bases
+# is its own.
 EIGENGAN = Recipe(
     data=DataConfig("folder", size=128, channels=3, flip=True),
     loss=GANLoss(adversarial="eigengan-hinge"),
     treatment=TreatmentConfig(("ol",)),
 )
 
-# The vanilla GAN as published with OroJaR, Wei et al. 2021: its gradient penalty of 10 is 20 here (see GANLoss).
+# The vanilla GAN with the networks of Wei et al. 2021 (OroJaR), trained as in Song, Sebe, Wang 2022: cross-entropy, which
+# OroJaR's own program replaces by the Wasserstein loss (--loss.adversarial wasserstein), and a gradient penalty whose 10
+# is 20 here (see GANLoss). OroJaR's program runs for 1,200 epochs, some 6.9 million steps on dSprites.
 VANILLA = Recipe(
     data=DataConfig("dsprites", size=64),
     model=VanillaGANConfig(latent_size=6),
@@ -52,7 +55,7 @@ RECIPES: dict[str, Recipe] = {
         checkpoint_every=500,
     ),
     "scenes-vanilla-gan": Recipe(
-        summary="vanilla GAN, relativistic loss with both gradient penalties, nearest orthogonal gradient; 3-D scenes",
+        summary="vanilla GAN, relativistic loss, nearest orthogonal gradient; 3-D scenes",
         data=DataConfig("scenes", size=32, pictures=20_000),
         model=VanillaGANConfig(latent_size=10, base_channels=16, max_channels=64),
         loss=GANLoss(adversarial="relativistic", r1_weight=0.5, r2_weight=0.5, r1_every=1, augment=0.0),
@@ -90,20 +93,20 @@ RECIPES: dict[str, Recipe] = {
         summary="EigenGAN, published settings, 256×256, orthogonal loss",
         data=replace(EIGENGAN.data, name="ffhq", size=256),
     ),
-    "dsprites-vanilla-gan": replace(VANILLA, summary="vanilla GAN, settings of OroJaR's comparison"),
+    "dsprites-vanilla-gan": replace(VANILLA, summary="vanilla GAN, 64×64, 6 latents"),
     "dsprites-vanilla-gan-hessian": replace(
         VANILLA,
-        summary="vanilla GAN, Hessian penalty, settings of OroJaR's comparison",
+        summary="vanilla GAN, Hessian penalty of OroJaR's comparison",
         loss=replace(VANILLA.loss, penalty="hessian"),  # type: ignore[arg-type]
     ),
     "dsprites-vanilla-gan-orojar": replace(
         VANILLA,
-        summary="vanilla GAN, OroJaR, its published settings",
+        summary="vanilla GAN, OroJaR of the published weight",
         loss=replace(VANILLA.loss, penalty="orojar"),  # type: ignore[arg-type]
     ),
     "dsprites-vanilla-gan-vp": replace(
         VANILLA,
-        summary="vanilla GAN, VP loss by cross-entropy and a larger recogniser; else OroJaR's comparison",
+        summary="vanilla GAN, VP loss by cross-entropy, with a larger recogniser",
         loss=replace(VANILLA.loss, penalty="vp"),  # type: ignore[arg-type]
     ),
     "dsprites-vanilla-gan-nog": replace(
