@@ -8,17 +8,17 @@ from disentangle.training.optimizers import AdamConfig
 from disentangle.training.recipe import DataConfig, Recipe
 from disentangle.treatments import TreatmentConfig
 
-# EigenGAN as He, Kan, Shan 2021 describe it, with the settings of Song, Sebe, Wang 2022: the orthogonal loss on the bases
-# is its own.
+# EigenGAN as He, Kan, Shan 2021 describe it, with the settings of Song, Sebe, Wang 2022: the orthogonal loss on the
+# bases is its own.
 EIGENGAN = Recipe(
     data=DataConfig("folder", size=128, channels=3, flip=True),
     loss=GANLoss(adversarial="eigengan-hinge"),
     treatment=TreatmentConfig(("ol",)),
 )
 
-# The vanilla GAN with the networks of Wei et al. 2021 (OroJaR), trained as in Song, Sebe, Wang 2022: cross-entropy, which
-# OroJaR's own program replaces by the Wasserstein loss (--loss.adversarial wasserstein), and a gradient penalty whose 10
-# is 20 here (see GANLoss). OroJaR's program runs for 1,200 epochs, some 6.9 million steps on dSprites.
+# The vanilla GAN with the networks of Wei et al. 2021 (OroJaR), trained as in Song, Sebe, Wang 2022: cross-entropy, in
+# place of which OroJaR's own program has the Wasserstein loss (--loss.adversarial wasserstein), and a gradient penalty
+# whose 10 is 20 here (see GANLoss). OroJaR's program runs for 1,200 epochs, some 6.9 million steps on dSprites.
 VANILLA = Recipe(
     data=DataConfig("dsprites", size=64),
     model=VanillaGANConfig(latent_size=6),
