@@ -117,9 +117,10 @@ RECIPES: dict[str, Recipe] = {
         SMALL_VAE,
         summary="diffusers' AutoencoderKL behind a subspace layer; 3-D scenes",
         data=DataConfig("scenes", size=32, pictures=20_000),
-        model=AutoencoderKLConfig(),
-        steps=3_000,
-        loss=BetaVAELoss(beta=0.5, beta_start=8.0, warmup=2_400),
+        model=AutoencoderKLConfig(block_out_channels=(8, 16, 32), norm_groups=4),
+        loss=BetaVAELoss(beta=0.5, beta_start=8.0, warmup=1_200),
+        steps=1_500,
+        batch_size=32,
     ),
     "dsprites-beta-vae": replace(PUBLISHED, summary="β-VAE, settings of Locatello et al."),
     "dsprites-annealed-vae": replace(
