@@ -22,7 +22,7 @@ demo: $(STAMP)  ## train, score and open a small generator (ARGS=--no-serve: wit
 	$(BIN)/disentangle demo $(ARGS)
 
 test: lint  ## lint and run all tests (ARGS="tests/test_cli.py -x": some of them)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadscope $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP)  ## style, shell scripts, import order, types
 	$(BIN)/ruff check .

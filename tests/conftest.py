@@ -18,6 +18,15 @@ settings.register_profile("disentangle", deadline=None, derandomize=True, print_
 settings.load_profile("disentangle")
 
 
+SLOW = ("test_readme.py", "test_distributed.py", "test_resume.py", "test_sweep.py", "test_app.py", "test_packaging.py")
+"""Files with few tests that take long: begun first, so that no process works on one alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slow files first; the order of the others stays."""
+    items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))
+
+
 @pytest.fixture(scope="session")
 def require() -> Callable[[object, str], None]:
     """``require(condition, reason)`` skips a test whose browser or data file is missing, and says so.
