@@ -19,17 +19,20 @@ from disentangle.metrics.dci import DCI, dci
 from disentangle.metrics.features import FeatureNetwork, load_features
 from disentangle.metrics.frechet import Frechet, frechet_distance
 from disentangle.metrics.mig import MIG, mig
+from disentangle.metrics.trust import CodeScore, Source
 
 __all__ = [
     "DCI",
     "MIG",
     "Accuracy",
     "Calibration",
+    "CodeScore",
     "Confusion",
     "FeatureNetwork",
     "Frechet",
     "Likelihood",
     "Result",
+    "Source",
     "accuracy",
     "calibration_error",
     "confidences",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as student
 from torch import Tensor
 
 from disentangle.errors import DisentangleWarning
@@ -117,36 +118,56 @@ def interval(
     metric: Callable[..., Result],
     codes: ArrayLike | Tensor,
     factors: ArrayLike | Tensor,
+    test_codes: ArrayLike | Tensor | None = None,
+    test_factors: ArrayLike | Tensor | None = None,
+    *,
     repeats: int = 50,
     level: float = 0.95,
     seed: int = 0,
+    score: float | None = None,
 ) -> tuple[float, float]:
-    """How far the choice of samples moves a score: a normal confidence interval around it.
+    """How far the choice of samples moves a score: Student's confidence interval around it.
 
     The spread is that over random halves of the samples, drawn without replacement, which equals the standard error
     of the score on all of them (the delete-half jackknife: Shao, Wu, "A General Theory for Jackknife Variance
     Estimation", Annals of Statistics 17, 1989). A bootstrap draws samples twice, which counts as mutual information.
 
     Args:
-        metric: called as ``metric(codes, factors)``.
+        metric: called as ``metric(codes, factors)``, or with the test samples where they are given.
         codes: ``(N, d)``, ``N ≥ 4``.
         factors: ``(N, k)``.
+        test_codes: ``(M, d)``, ``M ≥ 4``, for a metric that takes them; halved likewise.
+        test_factors: ``(M, k)``.
         repeats: number of halves, at least 2.
         level: probability that the interval is to have, in (0, 1).
         seed: of the halves.
+        score: what the metric says of all samples, where that is known already.
     """
-    codes = as_codes(codes)
-    factors = as_factors(factors, len(codes))
-    if len(codes) < 4 or repeats < 2 or not 0 < level < 1:
+    pairs = [(as_codes(codes), factors)]
+    if (test_codes is None) != (test_factors is None):
+        raise ValueError("test_codes and test_factors go together, got one of them")
+    if test_codes is not None and test_factors is not None:
+        pairs.append((as_codes(test_codes, "test_codes"), test_factors))
+    parts = [(rows, as_factors(labels, len(rows))) for rows, labels in pairs]
+    fewest = min(len(rows) for rows, _ in parts)
+    if fewest < 4 or repeats < 2 or not 0 < level < 1:
         raise ValueError(
             "an interval needs at least 4 samples, 2 repeats and a level between 0 and 1, "
-            f"got {len(codes)}, {repeats} and {level}"
+            f"got {fewest}, {repeats} and {level}"
         )
     rng = np.random.default_rng(seed)
+
+    def half() -> float:
+        arrays = []
+        for rows, labels in parts:
+            chosen = rng.permutation(len(rows))[: len(rows) // 2]
+            arrays += [rows[chosen], labels[chosen]]
+        return metric(*arrays).score
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DisentangleWarning)
-        score = metric(codes, factors).score
-        halves = [rng.permutation(len(codes))[: len(codes) // 2] for _ in range(repeats)]
-        spread = statistics.stdev(metric(codes[half], factors[half]).score for half in halves)
-    reach = statistics.NormalDist().inv_cdf((1 + level) / 2) * spread
+        if score is None:
+            score = metric(*(array for part in parts for array in part)).score
+        spread = statistics.stdev(half() for _ in range(repeats))
+    reach = float(student.ppf((1 + level) / 2, repeats - 1)) * spread
     return score - reach, score + reach

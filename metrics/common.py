@@ -54,6 +54,8 @@ def as_array(values: ArrayLike | Tensor, name: str) -> NDArray[Any]:
         array = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
     else:
         array = np.asarray(values)
+    if array.dtype.kind == "O":
+        array = _numbers(array, name)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be real numbers, got {array.dtype}")
     if array.ndim != 2 or 0 in array.shape:
@@ -61,6 +63,14 @@ def as_array(values: ArrayLike | Tensor, name: str) -> NDArray[Any]:
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got {np.count_nonzero(~np.isfinite(array))} NaN or infinite values")
     return array
+
+
+def _numbers(array: NDArray[Any], name: str) -> NDArray[np.float64]:
+    """An array of Python objects as numbers, such as a data frame of mixed columns hands out."""
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be real numbers, got objects that are none: {error}") from None
 
 
 def as_codes(codes: ArrayLike | Tensor, name: str = "codes") -> Floats:
