@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from disentangle.errors import DisentangleWarning
-from disentangle.metrics import DCI, Result, dci, frechet_distance, interval, mig, noise, perfect, rotated
+from disentangle.metrics import DCI, Result, dci, frechet_distance, halves, interval, mig, noise, perfect, rotated
 from disentangle.pictures import from_uint8
 from disentangle.training.encoder import EncoderRecord
 
@@ -121,7 +121,7 @@ def score_mig(labelled: Labelled, *, seed: int, rotations: int = 3) -> Score:
     with quiet():
         result = mig(codes, factors)
         points = reference_points(mig, codes, factors, seed, rotations)
-        low, high = interval(mig, codes, factors, seed=seed)
+        low, high = interval(result.score, [half.score for half in halves(mig, codes, factors, seed=seed)])
     means, spreads = summarise(points, lambda r: r.score)
     return Score(
         name="MIG",

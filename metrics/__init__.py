@@ -1,6 +1,6 @@
 """Scores: arrays and callables in, numbers and their parts out. No metric knows a model."""
 
-from disentangle.metrics.baselines import interval, noise, perfect, reference_points, rotated
+from disentangle.metrics.baselines import halves, interval, noise, perfect, reference_points, rotated
 from disentangle.metrics.classification import (
     Accuracy,
     Calibration,
@@ -39,6 +39,7 @@ __all__ = [
     "confusion_matrix",
     "dci",
     "frechet_distance",
+    "halves",
     "interval",
     "load_features",
     "mig",
