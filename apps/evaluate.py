@@ -110,14 +110,14 @@ def evaluate(
     check_writable(out or run.path)
     called = {"command": command or shlex.join(["disentangle", "evaluate", str(run.path)])}
     if run.kind == "classifier":
-        from disentangle.apps.classifier import measure_classifier
         from disentangle.apps.classifier_page import render_classifier
+        from disentangle.apps.evaluation.classifier import measure_classifier
 
         report, mistaken = measure_classifier(run, settings)
         report |= called
         page = render_classifier(report, mistaken, run.metrics(), run.config)
     else:
-        from disentangle.apps.measure import measure
+        from disentangle.apps.evaluation.measure import measure
         from disentangle.apps.report import render
 
         report, pictures = measure(run, settings)

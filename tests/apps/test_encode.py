@@ -11,12 +11,12 @@ from fakes import LinearGenerator
 from runs import gan_run, recorded_run, vae_run
 from torch import Tensor, nn
 
-from disentangle.apps import measure as measure_module
 from disentangle.apps.cli import main
-from disentangle.apps.codes import Coder, encode, reconstruct, relate
 from disentangle.apps.encode import POOLS, beginning, going_on, table
 from disentangle.apps.evaluate import Settings, evaluate
-from disentangle.apps.scoring import Score, score_mig
+from disentangle.apps.evaluation import measure as measure_module
+from disentangle.apps.evaluation.codes import Coder, encode, reconstruct, relate
+from disentangle.apps.evaluation.scoring import Score, score_mig
 from disentangle.errors import UserError
 from disentangle.pictures import to_uint8
 from disentangle.training.encoder import EncoderRecord, EncoderSettings

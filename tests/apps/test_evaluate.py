@@ -16,12 +16,12 @@ from PIL import Image
 from tiny import RECIPES, make_trainer
 from torch import Tensor, nn
 
-from disentangle.apps import measure as measure_module
 from disentangle.apps.cli import main
-from disentangle.apps.codes import encode
 from disentangle.apps.evaluate import Settings, evaluate
-from disentangle.apps.measure import follow, measure
-from disentangle.apps.scoring import score_dci, score_mig
+from disentangle.apps.evaluation import measure as measure_module
+from disentangle.apps.evaluation.codes import encode
+from disentangle.apps.evaluation.measure import follow, measure
+from disentangle.apps.evaluation.scoring import score_dci, score_mig
 from disentangle.errors import UserError
 from disentangle.metrics import frechet_distance, load_features
 from disentangle.models import EigenGAN

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from disentangle.apps.scoring import (
+from disentangle.apps.evaluation.scoring import (
     Labelled,
     notes_on,
     score_dci,

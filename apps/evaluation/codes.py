@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from disentangle.apps.evaluate import Settings
-from disentangle.apps.scoring import INACTIVE, Labelled, Score
+from disentangle.apps.evaluation.scoring import INACTIVE, Labelled, Score
 from disentangle.data import ImageSet, LabelledSet
 from disentangle.errors import UserError
 from disentangle.generator import Encoder, Generator

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from disentangle import __version__
-from disentangle.apps.codes import (
+from disentangle.apps.evaluate import Settings
+from disentangle.apps.evaluation.codes import (
     checked,
     encode,
     find_coder,
@@ -23,9 +24,7 @@ from disentangle.apps.codes import (
     reconstruct,
     relate,
 )
-from disentangle.apps.evaluate import Settings
-from disentangle.apps.report import Pictures
-from disentangle.apps.scoring import (
+from disentangle.apps.evaluation.scoring import (
     Labelled,
     Score,
     score_dci,
@@ -34,6 +33,7 @@ from disentangle.apps.scoring import (
     score_reconstructions,
     score_regression,
 )
+from disentangle.apps.report import Pictures
 from disentangle.data import ImageSet, LabelledSet
 from disentangle.directions import discover, measure_activity
 from disentangle.directions.draw import traverse
