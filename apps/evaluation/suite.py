@@ -169,9 +169,7 @@ CODES: dict[str, CodeMeasure] = {
         },
     ),
     "beta-vae": CodeMeasure(
-        lambda labelled, settings: metrics.beta_vae_score(
-            metrics.Rows(*labelled.to_learn), metrics.Rows(*labelled.to_learn).encode, seed=settings.seed
-        ),
+        lambda labelled, settings: metrics.beta_vae_score(metrics.Rows(*labelled.to_learn), seed=settings.seed),
         {
             "score": Part(
                 "β-VAE score",
@@ -180,9 +178,7 @@ CODES: dict[str, CodeMeasure] = {
         },
     ),
     "factor-vae": CodeMeasure(
-        lambda labelled, settings: metrics.factor_vae_score(
-            metrics.Rows(*labelled.to_learn), metrics.Rows(*labelled.to_learn).encode, seed=settings.seed
-        ),
+        lambda labelled, settings: metrics.factor_vae_score(metrics.Rows(*labelled.to_learn), seed=settings.seed),
         {
             "score": Part(
                 "FactorVAE score",
