@@ -27,6 +27,14 @@ class Conv(nn.Module):
         return functional.relu(self.bn(self.conv(x)), inplace=True)
 
 
+def _row(inputs: int, outputs: int, length: int = 7) -> Conv:
+    return Conv(inputs, outputs, (1, length), padding=(0, length // 2))
+
+
+def _column(inputs: int, outputs: int, length: int = 7) -> Conv:
+    return Conv(inputs, outputs, (length, 1), padding=(length // 2, 0))
+
+
 def _mean_pool(x: Tensor) -> Tensor:
     return functional.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
@@ -73,14 +81,12 @@ class BlockC(nn.Module):
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
-        row: dict[str, tuple[int, int]] = {"kernel": (1, 7), "padding": (0, 3)}
-        column: dict[str, tuple[int, int]] = {"kernel": (7, 1), "padding": (3, 0)}
         self.branch1x1 = Conv(inputs, 192, 1)
         self.branch7x7_1 = Conv(inputs, hidden, 1)
-        self.branch7x7_2, self.branch7x7_3 = Conv(hidden, hidden, **row), Conv(hidden, 192, **column)
+        self.branch7x7_2, self.branch7x7_3 = _row(hidden, hidden), _column(hidden, 192)
         self.branch7x7dbl_1 = Conv(inputs, hidden, 1)
-        self.branch7x7dbl_2, self.branch7x7dbl_3 = Conv(hidden, hidden, **column), Conv(hidden, hidden, **row)
-        self.branch7x7dbl_4, self.branch7x7dbl_5 = Conv(hidden, hidden, **column), Conv(hidden, 192, **row)
+        self.branch7x7dbl_2, self.branch7x7dbl_3 = _column(hidden, hidden), _row(hidden, hidden)
+        self.branch7x7dbl_4, self.branch7x7dbl_5 = _column(hidden, hidden), _row(hidden, 192)
         self.branch_pool = Conv(inputs, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -97,8 +103,7 @@ class BlockD(nn.Module):
         super().__init__()
         self.branch3x3_1, self.branch3x3_2 = Conv(inputs, 192, 1), Conv(192, 320, 3, stride=2)
         self.branch7x7x3_1 = Conv(inputs, 192, 1)
-        self.branch7x7x3_2 = Conv(192, 192, (1, 7), padding=(0, 3))
-        self.branch7x7x3_3 = Conv(192, 192, (7, 1), padding=(3, 0))
+        self.branch7x7x3_2, self.branch7x7x3_3 = _row(192, 192), _column(192, 192)
         self.branch7x7x3_4 = Conv(192, 192, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -114,11 +119,9 @@ class BlockE(nn.Module):
         self.last = last
         self.branch1x1 = Conv(inputs, 320, 1)
         self.branch3x3_1 = Conv(inputs, 384, 1)
-        self.branch3x3_2a = Conv(384, 384, (1, 3), padding=(0, 1))
-        self.branch3x3_2b = Conv(384, 384, (3, 1), padding=(1, 0))
+        self.branch3x3_2a, self.branch3x3_2b = _row(384, 384, 3), _column(384, 384, 3)
         self.branch3x3dbl_1, self.branch3x3dbl_2 = Conv(inputs, 448, 1), Conv(448, 384, 3, padding=1)
-        self.branch3x3dbl_3a = Conv(384, 384, (1, 3), padding=(0, 1))
-        self.branch3x3dbl_3b = Conv(384, 384, (3, 1), padding=(1, 0))
+        self.branch3x3dbl_3a, self.branch3x3dbl_3b = _row(384, 384, 3), _column(384, 384, 3)
         self.branch_pool = Conv(inputs, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -149,7 +152,7 @@ class Inception(nn.Module):
         self.fc = nn.Linear(2048, 1008)
 
     def features(self, images: Tensor) -> Tensor:
-        """Pictures ``(n, 3, 299, 299)``, bytes ``p`` as ``(p − 128) / 128``, to features ``(n, 2048)``, none below 0."""
+        """Pictures ``(n, 3, 299, 299)``, bytes ``p`` as ``(p − 128) / 128``, to features ``(n, 2048)`` from 0 up."""
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(images)))
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(functional.max_pool2d(x, 3, stride=2)))
         x = _chain(functional.max_pool2d(x, 3, stride=2), (self.Mixed_5b, self.Mixed_5c, self.Mixed_5d))

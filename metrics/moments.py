@@ -18,10 +18,10 @@ Matrix = NDArray[np.float64]
 class Moments:
     """The number of samples, their mean, and a factor of their scatter: all that a Fréchet distance needs.
 
-    The scatter :math:`\\sum_i (x_i - \\bar x)(x_i - \\bar x)^\\top` itself is never formed, which would halve the digits
-    of small variances; what is kept is a factor ``R`` of it, ``RᵀR``, from QR decompositions, in float64. How the
-    samples are cut into batches, and parts into processes, changes the result by roundings only. At most ``3 d`` rows
-    of ``d`` features are in memory.
+    The scatter, the sum of the squared deviations from the mean, is never formed, which would halve the digits of small
+    variances; what is kept is a factor ``R`` of it, ``RᵀR``, from QR decompositions, in float64. How the samples are
+    cut into batches, and parts into processes, changes the result by roundings only. At most ``5 d`` rows of ``d``
+    features are in memory.
 
     Attributes:
         n: number of samples so far.
