@@ -89,7 +89,9 @@ def mig_sup(
     active = (table.codes.astype(np.float64).var(axis=0) > least_variance) & (table.codes != table.codes[0]).any(axis=0)
     words = table.cautions(perfect_loses=normaliser != "code")
     if not active.all():
-        words.append(f"{np.sum(~active)} of {len(active)} codes do not count: their variance is {least_variance} or less")
+        words.append(
+            f"{np.sum(~active)} of {len(active)} codes do not count: their variance is {least_variance} or less"
+        )
     return MIGSup(
         f"{BINNINGS[binning]}, {NORMALISERS[normaliser]}, codes of variance above {least_variance:g}",
         gap(table.normalised(normaliser)[:, varying].T),
