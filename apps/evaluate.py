@@ -47,6 +47,9 @@ class Settings:
             seconds.
         features: network that compares pictures. inception with either resize makes a FID of the distance, and needs
             its published weights.
+        distance: how pictures are compared along paths in the latent space; an LPIPS needs its published weights.
+        paths: such paths.
+        pairs: of pictures that differ in one latent, for the variation predictability.
         seed: of everything that is drawn at random.
         device: where the networks run: auto takes an accelerator where there is one.
         checkpoint: the step of the checkpoint to score; by default the newest.
@@ -58,6 +61,9 @@ class Settings:
     samples: int | None = None
     dci_learner: Literal["fast", "gbt", "random_forest"] = "fast"
     features: Literal["efficientnet-lite0", "inception-legacy", "inception-clean"] = "efficientnet-lite0"
+    distance: Literal["efficientnet-lite0", "lpips-alex", "lpips-vgg", "lpips-squeeze"] = "efficientnet-lite0"
+    paths: int = 2_000
+    pairs: int = 2_000
     seed: int = 0
     device: Literal["auto", "cpu"] = "auto"
     checkpoint: int | None = None
@@ -65,7 +71,7 @@ class Settings:
     def check(self) -> None:
         """Raise :class:`UserError` where a number makes no sense."""
         check_seed(self.seed)
-        for name, least in (("train_samples", 20), ("test_samples", 1), ("samples", 2)):
+        for name, least in (("train_samples", 20), ("test_samples", 1), ("samples", 2), ("paths", 1), ("pairs", 20)):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise UserError(f"--{option} must be at least {least}, got {getattr(self, name)}")

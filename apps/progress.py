@@ -3,9 +3,20 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-Advance = Callable[[int], None]
-"""Told that so many more are done."""
+
+@dataclass(frozen=True)
+class Advance:
+    """Told how far a task is.
+
+    Attributes:
+        by: that so many more are done.
+        to: that so many are done in all.
+    """
+
+    by: Callable[[int], None] = lambda count: None
+    to: Callable[[int], None] = lambda count: None
 
 
 @contextmanager
@@ -17,11 +28,14 @@ def progress(label: str, total: int) -> Iterator[Advance]:
         total: of how many things.
     """
     if not sys.stderr.isatty():
-        yield lambda count: None
+        yield Advance()
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(file=sys.stderr), transient=True) as bars:
         task = bars.add_task(label, total=total)
-        yield lambda count: bars.advance(task, count)
+        yield Advance(
+            lambda count: bars.advance(task, count),
+            lambda count: bars.update(task, completed=count),
+        )

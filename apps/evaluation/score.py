@@ -152,16 +152,18 @@ def scores_of(
     scores: list[Score] = []
     for attribute, part in parts.items():
         means, spreads = summarise(points, attribute)
-        resamples = tuple(float(getattr(half, attribute)) for half in result.halves)
-        value, (least, greatest) = float(getattr(result, attribute)), result.bounds
+        resamples = resamples_of(result, attribute)
+        value, (least, greatest) = float(getattr(result, attribute)), part.range or result.bounds
         ends = interval(value, resamples) if len(resamples) > 1 else None
+        if ends is None and not hasattr(result, "halves") and attribute == "score":
+            ends = getattr(result, "interval", None)
         scores.append(
             Score(
                 name=part.name,
                 variant=f"{result.variant}; {samples}",
                 value=value,
                 better=part.better,
-                range=part.range or (least, greatest),
+                range=(least, greatest),
                 explanation=part.explanation,
                 baselines=means,
                 spreads=spreads,
@@ -173,6 +175,13 @@ def scores_of(
             )
         )
     return scores
+
+
+def resamples_of(result: Judged, attribute: str) -> tuple[float, ...]:
+    """A number on random halves of the samples, where the result has these."""
+    if getattr(result, "source", None) is None:
+        return ()
+    return tuple(float(getattr(half, attribute)) for half in result.halves)
 
 
 def reference_results(result: CodeScore, seed: int, rotations: int) -> dict[str, list[Result]]:

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import gather_object
+from accelerate.utils import gather, gather_object
 from torch import Tensor
 
 from disentangle.apps.progress import progress
@@ -46,7 +46,7 @@ class Team:
             mine = []
             for part in parts[self.rank :: self.size]:
                 mine.append(function(part).cpu())
-                advance(len(part) * self.size)
+                advance.by(len(part) * self.size)
         return torch.cat([done for _, done in self.together(list(enumerate(parts)), mine)])
 
     def together(self, dealt: Sequence[tuple[int, object]], mine: list[T]) -> list[tuple[int, T]]:
@@ -65,6 +65,14 @@ class Team:
     def deal(self, things: Iterable[T]) -> Iterator[T]:
         """Those of ``things`` that this process sees to."""
         return (thing for i, thing in enumerate(things) if i % self.size == self.rank)
+
+    @property
+    def ranks(self) -> dict[str, Any]:
+        """The arguments that tell :func:`disentangle.metrics.extract_features` of the processes."""
+        if self._state is None:
+            return {}
+        device = self._state.device
+        return {"rank": self.rank, "processes": self.size, "gather": lambda rows: gather(rows.to(device))}
 
     def wait(self) -> None:
         """Go on when all are here."""
