@@ -92,20 +92,10 @@ def beta_vae_score(
     rng = generator(seed)
     n = train + test if len(samples.counted) else 0
     labels, first, second = samples.pairs(rng, n, pairs)
-    if not n:
-        return BetaVAE(
-            samples.name,
-            np.zeros((samples.factors, samples.factors), dtype=np.int64),
-            0.0,
-            True,
-            samples=(0, 0),
-            seed=seed,
-            learner=logistic.WORDS[learner],
-            warnings=warn(samples.words),
-        )
-    drawn = samples.look_up(first, second)
-    first, second = drawn.rows
-    draws = _Draws(first, second, labels[:, None], train, samples.name, seed, learner)
+    # Where nothing is drawn, one picture has to tell how many codes there are.
+    drawn = samples.look_up(first, second, np.zeros(0 if n else 1, dtype=np.int64))
+    first, second, _ = drawn.rows
+    draws = _Draws(first, second, labels[:, None], min(train, n), samples.name, seed, learner)
     result = draws.score(drawn.codes, drawn.factors)
     words = samples.words + dead_codes(drawn.codes)
     if not result.converged:
@@ -155,9 +145,9 @@ class _Draws:
     ) -> BetaVAE:
         """The score of points ``(n, d)`` whose pairs share the factors ``(n, 1)``."""
         confusion = np.zeros((factors, factors), dtype=np.int64)
-        right, converged = 1.0, True
-        if (labels == labels[0]).all():
-            answer = np.full(len(test_labels), labels[0, 0])
+        right, converged = float(len(labels) > 0), True
+        if len(np.unique(labels)) < 2:  # one factor, or nothing at all
+            answer = np.resize(labels[:, 0], len(test_labels))
         else:
             model, converged = logistic.fit(self.learner, points, labels[:, 0])
             right = float(np.mean(model.predict(points) == labels[:, 0]))

@@ -30,17 +30,15 @@ class Explicitness(CodeScore):
             ½ is chance.
         auc_train: ``(k,)``, the same on the training codes; what lies above ``auc`` was learnt by heart.
         varying: ``(k,)``, which factors count; a constant one has ½.
-        rescaled: whether the score is twice the area less one.
     """
 
     auc: Matrix
     auc_train: Matrix
     varying: NDArray[np.bool_]
-    rescaled: bool
 
     @property
     def score(self) -> float:
-        """The mean over the factors that vary; that of chance where none does."""
+        """The mean over the factors that vary; ½ where none does."""
         return self._mean(self.auc)
 
     @property
@@ -49,8 +47,17 @@ class Explicitness(CodeScore):
         return self._mean(self.auc_train)
 
     def _mean(self, areas: Matrix) -> float:
-        mean = float(areas[self.varying].mean()) if self.varying.any() else 0.5
-        return 2 * mean - 1 if self.rescaled else mean
+        return float(areas[self.varying].mean()) if self.varying.any() else 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class RescaledExplicitness(Explicitness):
+    """An explicitness of 0 at chance and less below: twice the mean area, less one."""
+
+    bounds = (-1.0, 1.0)
+
+    def _mean(self, areas: Matrix) -> float:
+        return 2 * super()._mean(areas) - 1
 
 
 def explicitness(
@@ -101,12 +108,12 @@ def explicitness(
             words.append(f"the regression of factor {j} stopped after the published 100 steps, before it converged")
         auc_train[j] = _mean_area(model, x, targets[:, j])
         auc[j] = _mean_area(model, test_x, test_targets[:, j])
-    return Explicitness(
-        "mean area under the ROC curve" + (", twice less one" if rescaled else ""),
+    make = RescaledExplicitness if rescaled else Explicitness
+    return make(
+        "area under the ROC curve" + (", twice less one" if rescaled else ""),
         auc,
         auc_train,
         varying,
-        rescaled,
         samples=(len(train), len(test)),
         learner=logistic.WORDS[learner],
         warnings=warn(words),
