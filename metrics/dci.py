@@ -115,8 +115,8 @@ def dci(
     factor is constant (as with one sample) the scores are 0; a code that never mattered weighs nothing; where only one
     factor varies, a code that matters at all is disentangled (1), and a single code that matters makes its factor
     complete (1); where no code matters both are 0. A factor's value that occurs only among the test samples counts as
-    mispredicted. Codes beyond single precision's range are scaled into it for a learner that is named: trees ask for
-    nothing but the order.
+    mispredicted. Codes beyond the range of single precision are scaled into it for a learner that is named: trees ask
+    for nothing but the order.
 
     Args:
         codes: ``(N, d)`` floats, NumPy or torch, to learn from.
@@ -197,10 +197,11 @@ def _fit_all(
 
 
 def _single(codes: Floats, test_codes: Floats) -> tuple[Floats, Floats]:
-    """Both in single precision, which scikit-learn's trees see, scaled by powers of two where that overflows."""
+    """Both in single precision, as scikit-learn's trees see them, scaled by powers of two where that loses them."""
     most = np.maximum(np.abs(codes).max(axis=0), np.abs(test_codes).max(axis=0)).astype(np.float64)
-    excess = np.maximum(np.frexp(most)[1] - np.finfo(np.float32).maxexp + 1, 0)
-    return np.ldexp(codes, -excess).astype(np.float32), np.ldexp(test_codes, -excess).astype(np.float32)
+    exponent = np.frexp(most)[1]
+    shift = np.clip(exponent, -100, 127) - exponent
+    return np.ldexp(codes, shift).astype(np.float32), np.ldexp(test_codes, shift).astype(np.float32)
 
 
 def _processors() -> int:

@@ -2,16 +2,21 @@
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
 import scipy.stats
 import torch
+from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from disentangle.errors import DisentangleWarning, UserError
 from disentangle.metrics import dci, noise, rotated
+from disentangle.metrics.baselines import perfect
 from disentangle.metrics.dci import concentration
+
+pytestmark = pytest.mark.filterwarnings("ignore:codes? .*constant:disentangle.errors.DisentangleWarning")
 
 
 class Oracle:
@@ -122,62 +127,121 @@ def test_informativeness_is_accuracy_on_the_test_samples():
     assert result.samples == (4, 3)
 
 
-@pytest.mark.parametrize("learner", ["gradient_boosting", "random_forest"])
+@pytest.mark.parametrize("learner", ["fast", "gbt", "random_forest"])
 def test_perfect_codes_score_one(learner):
-    factors = grid(4 if learner == "gradient_boosting" else 40)
+    factors = grid(40 if learner == "random_forest" else 4)
     codes = np.column_stack([factors[:, ::-1] * [1, -2, 0.5], noise(len(factors), 2), np.zeros(len(factors))])
     result = run(codes, factors, learner)
     assert result.disentanglement >= 0.99
     assert result.completeness >= 0.99
     assert result.informativeness == 1
     assert result.importance[2, 0] > 0.99
-    assert result.variant == learner
+    assert result.learner == learner
 
 
-def test_fast_learner_ranks_as_the_published_one():
-    rng = np.random.default_rng(3)
-    factors = grid(8)[:, :2]
-    standard = (factors - factors.mean(0)) / factors.std(0)
-    ladder = [standard + blur * rng.standard_normal(standard.shape) for blur in (0, 0.5)]
-    ladder.append(rotated(standard, seed=2))
-    published = [run(codes, factors, "gradient_boosting", 300) for codes in ladder]
-    fast = [run(codes, factors, "random_forest", 300) for codes in ladder]
-    order = np.argsort([result.score for result in published])
-    assert np.array_equal(np.argsort([result.score for result in fast]), order)
-    gaps = [abs(a.informativeness - b.informativeness) for a, b in zip(published, fast)]
-    assert max(gaps) < 0.12
-    assert published[0].score - min(result.score for result in published) > 0.5
+@pytest.mark.parametrize("kind", ["perfect", "rotated", "noisy", "partly dead"])
+def test_the_fast_learner_is_near_the_published_one(kind):
+    factors = grid(7)
+    codes = {
+        "perfect": perfect(factors, 5),
+        "rotated": rotated(np.hstack([factors, noise(len(factors), 2)]), seed=1),
+        "noisy": np.hstack([factors + 0.5 * noise(len(factors), 3), noise(len(factors), 2, seed=1)]),
+        "partly dead": np.hstack([rotated(factors), np.zeros((len(factors), 2))]),
+    }[kind]
+    published, fast = (run(codes, factors, learner, 300) for learner in ("gbt", "fast"))
+    assert fast.disentanglement == pytest.approx(published.disentanglement, abs=0.03)
+    assert fast.completeness == pytest.approx(published.completeness, abs=0.03)
+    assert fast.informativeness == pytest.approx(published.informativeness, abs=0.03)
+    assert fast.importance == pytest.approx(published.importance, abs=0.02)
 
 
-def test_same_every_time_and_in_torch():
+def test_gbt_is_what_scikit_learn_computes():
+    codes, factors = noise(80, 3) + grid(2)[:80], grid(2)[:80, :2]
+    result = run(codes, factors, "gbt", 60)
+    for j, factor in enumerate(factors.T):
+        model = GradientBoostingClassifier(random_state=0).fit(codes[:60], factor[:60])
+        assert result.importance[:, j] == pytest.approx(model.feature_importances_, abs=1e-12)
+        assert result.accuracy[j] == np.mean(model.predict(codes[60:]) == factor[60:])
+
+
+@pytest.mark.parametrize("learner", ["fast", "random_forest"])
+def test_same_every_time_on_any_number_of_processors_and_in_torch(learner, monkeypatch):
     factors = grid(6)
-    codes = factors + np.random.default_rng(0).standard_normal(factors.shape)
-    first, second = (run(codes, factors, "random_forest") for _ in range(2))
-    assert np.array_equal(first.importance, second.importance)
-    tensors = run(torch.tensor(codes), torch.tensor(factors), "random_forest")
+    codes = (factors + np.random.default_rng(0).standard_normal(factors.shape)).astype(np.float32)
+    first = run(codes, factors, learner)
+    for processors in (1, 7):
+        monkeypatch.setattr(sys.modules["disentangle.metrics.dci"], "_processors", lambda n=processors: n)
+        assert np.array_equal(first.importance, run(codes, factors, learner).importance)
+    tensors = run(torch.tensor(codes), torch.tensor(factors), learner)
     assert np.array_equal(first.importance, tensors.importance)
+    half = run(torch.tensor(codes).bfloat16(), torch.tensor(factors), learner)
+    assert half.score == pytest.approx(first.score, abs=0.05)
+    n = len(codes) // 2
+    other = dci(codes[:n], factors[:n], codes[n:], factors[n:], learner, seed=1)
+    assert (other.seed, first.seed) == (1, 0)
+    assert learner == "fast" or not np.array_equal(other.importance, first.importance)
 
 
-@pytest.mark.parametrize("learner", ["gradient_boosting", "random_forest"])
+@pytest.mark.parametrize("learner", ["fast", "gbt", "random_forest"])
 def test_hostile_input_never_yields_nan(learner):
     rng = np.random.default_rng(0)
     factors = np.array([[0, 0], [1, 2], [0, 1], [1, 3], [1, 2]])
-    for codes in (np.zeros((5, 2)), rng.standard_normal((5, 1)), rng.standard_normal((5, 2)) * 1e30):
-        result = run(codes, factors, learner, 4)
+    normal = rng.standard_normal((5, 2))
+    hostile = [np.zeros((5, 2)), normal[:, :1], normal * 1e30, normal * 1e300, normal * 1e-300, np.sign(normal) * 0.0]
+    for codes in [*hostile, normal.astype(np.float16)]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = run(codes, factors, learner, 4)
         values = [result.disentanglement, result.completeness, result.informativeness, result.informativeness_train]
         assert all(0 <= value <= 1 for value in values)
+
+
+@pytest.mark.parametrize("learner", ["fast", "gbt"])
+def test_only_the_order_of_a_code_matters(learner):
+    factors = grid(4)
+    codes = factors + 0.2 * noise(len(factors), 3)
+    plain, huge = run(codes, factors, learner), run(codes * 2.0**1000, factors, learner)
+    assert huge.importance == pytest.approx(plain.importance, abs=1e-3)
+    assert run(-codes, factors, "fast").importance == pytest.approx(run(codes, factors, "fast").importance, abs=0.02)
+
+
+def test_a_single_sample_and_a_value_that_only_the_test_has():
+    with pytest.warns(DisentangleWarning):
+        one = dci([[1.0, 2]], [[3, 4]], [[1.0, 2]], [[3, 4]])
+    assert "factor 1 is constant: it does not count" in one.warnings
+    assert (one.score, one.completeness, one.informativeness, one.accuracy.tolist()) == (0, 0, 0, [1, 1])
+    result = dci([[0.0], [1], [2]], [[0], [1], [1]], [[0.0], [2]], [[0], [9]])
+    assert result.informativeness == 0.5
+    assert result.importance.tolist() == [[1.0]]
 
 
 def test_result_and_default():
     factors = grid(2)
     result = dci(factors[:30], factors[:30], factors, factors)
-    assert result.variant == "gradient_boosting"
+    assert (result.learner, result.variant, result.seed) == ("fast", "boosted trees on binned codes", 0)
     assert float(result) == result.score == result.disentanglement
     saved = json.loads(json.dumps(result.to_dict()))
     assert np.shape(saved["importance"]) == (3, 3)
     assert saved["samples"] == [30, 120]
-    assert run(factors, factors, tree).variant == "tree"
+    made = run(factors, factors, tree)
+    assert (made.learner, made.variant, made.seed) == ("tree", "tree", None)
     assert run(factors, factors, DecisionTreeClassifier).variant == "DecisionTreeClassifier"
+    with pytest.warns(DisentangleWarning, match="code 1 is constant"):
+        words = dci(factors * [1, 0, 1], factors, factors, factors, tree).warnings
+    assert words == ("code 1 is constant: nothing can be known from such a code",)
+
+
+def test_interval_and_reference_points_come_from_the_same_learner():
+    factors = grid(8)
+    codes = factors + 0.5 * noise(len(factors), 3)
+    result = run(codes, factors, tree)
+    low, high = result.interval
+    assert low < result.score < high
+    assert len(result.halves) == 10
+    assert {half.learner for half in result.halves} == {"tree"}
+    points = result.reference_points
+    assert points["perfect"] == 1
+    assert points["perfect"] > result.score > points["rotated"]
+    assert points["noise"] < 0.2
 
 
 def test_concentration_ignores_scale_and_empty_rows():
@@ -189,8 +253,8 @@ def test_concentration_ignores_scale_and_empty_rows():
 def test_bad_input():
     factors = grid()
     codes = factors.astype(float)
-    with pytest.raises(UserError, match="gradient_boosting"):
-        run(codes, factors, "gradient-boosting")
+    with pytest.raises(UserError, match=r"unknown learner 'gradient_boosting': .*possible: fast, gbt, random_forest"):
+        run(codes, factors, "gradient_boosting")
     with pytest.raises(ValueError, match="codes and test_codes differ in columns: 3 and 2"):
         dci(codes, factors, codes[:, :2], factors)
     with pytest.raises(ValueError, match="factors and test_factors differ in columns: 3 and 1"):
