@@ -16,21 +16,35 @@ from disentangle.metrics.classification import (
 )
 from disentangle.metrics.common import Result
 from disentangle.metrics.dci import DCI, dci
+from disentangle.metrics.dcimig import DCIMIG, dcimig
 from disentangle.metrics.features import FeatureNetwork, load_features
 from disentangle.metrics.frechet import Frechet, frechet_distance
+from disentangle.metrics.infomec import InfoMEC, infomec
+from disentangle.metrics.irs import IRS, irs
+from disentangle.metrics.jemmig import JEMMIG, jemmig
 from disentangle.metrics.mig import MIG, mig
+from disentangle.metrics.mig_sup import MIGSup, mig_sup
+from disentangle.metrics.modularity import Modularity, modularity
 from disentangle.metrics.trust import CodeScore, Source
+from disentangle.metrics.udr import UDR, udr
 
 __all__ = [
     "DCI",
+    "DCIMIG",
+    "IRS",
+    "JEMMIG",
     "MIG",
+    "UDR",
     "Accuracy",
     "Calibration",
     "CodeScore",
     "Confusion",
     "FeatureNetwork",
     "Frechet",
+    "InfoMEC",
     "Likelihood",
+    "MIGSup",
+    "Modularity",
     "Result",
     "Source",
     "accuracy",
@@ -38,15 +52,22 @@ __all__ = [
     "confidences",
     "confusion_matrix",
     "dci",
+    "dcimig",
     "frechet_distance",
+    "infomec",
     "interval",
+    "irs",
+    "jemmig",
     "load_features",
     "mig",
+    "mig_sup",
+    "modularity",
     "negative_log_likelihood",
     "noise",
     "perfect",
     "reference_points",
     "reliability",
     "rotated",
+    "udr",
     "wilson_interval",
 ]

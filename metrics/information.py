@@ -69,7 +69,7 @@ class Table:
             "code": self.code_entropy[:, None],
         }[normaliser]
         whole = np.broadcast_to(whole, self.information.shape)
-        return np.divide(self.information, whole, out=np.zeros_like(self.information), where=whole > 0)
+        return np.asarray(np.divide(self.information, whole, out=np.zeros_like(whole), where=whole > 0))
 
     def cautions(self, perfect_loses: bool = True) -> list[str]:
         """What a reader must know of the arrays; ``perfect_loses``: whether bins fewer than values lower the score."""

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from disentangle.metrics.information import BINNINGS, Binning, Integers, Matrix, Table, gap, tabulate
+from disentangle.metrics.common import Integers
+from disentangle.metrics.information import BINNINGS, Binning, Matrix, Table, gap, tabulate
 from disentangle.metrics.trust import CodeScore, Source
 from disentangle.metrics.words import warn
 
