@@ -15,7 +15,15 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import Tensor
 
 from disentangle.metrics.common import Floats, Integers, as_codes
-from disentangle.metrics.information import Matrix, check, entropy, hardly_more_than_chance, information, label
+from disentangle.metrics.information import (
+    Matrix,
+    check,
+    entropy,
+    hardly_more_than_chance,
+    information,
+    label,
+    rescaled,
+)
 from disentangle.metrics.logistic import cross_entropy
 from disentangle.metrics.nearest import nearest_information
 from disentangle.metrics.trust import CodeScore, Source
@@ -165,15 +173,14 @@ def label_codes(codes: Floats) -> Integers:
 
 
 def _active(codes: Floats, discrete: bool, pruning: Pruning) -> NDArray[np.bool_]:
-    exponent = int(np.frexp(np.abs(codes).max())[1])
-    unit = np.ldexp(1.0, exponent) if abs(exponent) > 100 else 1.0  # the range of the greatest floats overflows
-    scaled = codes / unit if unit != 1 else codes
     if pruning == "range":
+        scaled = rescaled(codes)  # the range of the greatest floats overflows
         spread = scaled.max(axis=0) - scaled.min(axis=0)
         return np.asarray(spread > (0 if discrete else spread.max() / 20))
-    low, high = np.quantile(scaled, [0.25, 0.75], axis=0)
-    spread = high - low
-    return np.asarray(spread > (0.1 / unit if discrete else spread.max() / 10)) & varies(codes)
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, high = np.quantile(codes if discrete else rescaled(codes), [0.25, 0.75], axis=0)
+        spread = high - low
+    return np.asarray(spread > (0.1 if discrete else spread.max() / 10)) & varies(codes)
 
 
 def _share(rows: Matrix) -> float:
@@ -192,7 +199,7 @@ def _explicit(codes: Floats, labels: Integers, discrete: bool) -> float:
     if discrete:
         inputs = csr_array(OneHotEncoder().fit_transform(codes))
     else:
-        inputs = StandardScaler().fit_transform(codes).astype(np.float64)
+        inputs = StandardScaler().fit_transform(rescaled(codes, axis=0).astype(codes.dtype)).astype(np.float64)
     return 1 - cross_entropy(inputs, labels) / float(np.log(labels.max() + 1))
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from disentangle.errors import DisentangleWarning
 from disentangle.metrics.baselines import interval, noise, rotated
 from disentangle.metrics.common import Floats, Result, as_array, as_codes
-from disentangle.metrics.information import check
+from disentangle.metrics.information import check, rescaled
 from disentangle.metrics.words import dead_codes, varies, warn
 
 Matrix = NDArray[np.float64]
@@ -38,7 +38,8 @@ class UDR(Result):
     """How well each model's codes are found again among the others'.
 
     Attributes:
-        model_scores: ``(R,)``, each in [0, 1]: the median over the other models of its score with them.
+        model_scores: ``(R,)``: for each, the median over the other models of its score with them, at least 0; at most 1
+            but for lasso coefficients of codes that correlate strongly.
         pairwise: ``(R, R)``, the score of model ``i`` predicting model ``j``; 0 on the diagonal.
         informative: for each model, ``(d,)``: the codes that count.
         samples: ``(N,)``.
@@ -61,7 +62,7 @@ class UDR(Result):
 
     @property
     def score(self) -> float:
-        """The mean over the models, in [0, 1]; to choose a model, compare :attr:`model_scores`."""
+        """The mean over the models, at least 0; to choose a model, compare :attr:`model_scores`."""
         return float(self.model_scores.mean())
 
     @property
@@ -71,7 +72,7 @@ class UDR(Result):
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """95% interval of :attr:`score` over the choice of samples, not of models; all of [0, 1] below 4 samples."""
+        """95% interval of :attr:`score` over the choice of samples, not of models; [0, 1] below 4 samples."""
         if self.samples[0] < 4:
             return 0.0, 1.0
         rows = np.arange(self.samples[0])[:, None]
@@ -80,7 +81,7 @@ class UDR(Result):
             return self._again([codes[chosen[:, 0].astype(int)] for codes in self.representations], self.kl)
 
         low, high = interval(of, rows, rows, repeats=20, score=self.score)
-        return max(0.0, low), min(1.0, high)
+        return max(0.0, low), high
 
     @cached_property
     def reference_points(self) -> dict[str, float]:
@@ -194,8 +195,7 @@ def _divergences(kl: Sequence[ArrayLike | Tensor], models: list[Floats]) -> tupl
 
 
 def _standardised(codes: Floats) -> Matrix:
-    exponent = int(np.frexp(np.abs(codes).max())[1])
-    x = np.ldexp(codes.astype(np.float64), -exponent if abs(exponent) > 100 else 0)
+    x = rescaled(codes, axis=0)
     centred = x - x.mean(axis=0)
     deviation = centred.std(axis=0)
     return np.asarray(np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0))
@@ -205,7 +205,7 @@ def _similarity(source: Matrix, target: Matrix, similarity: Similarity) -> Matri
     """``(d, e)``, none negative: how far each code of one model is like each code of another."""
     if similarity == "spearman":
         ranks = [_standardised(rankdata(codes, axis=0)) for codes in (source, target)]
-        return np.abs(ranks[0].T @ ranks[1]) / len(source)
+        return np.minimum(np.abs(ranks[0].T @ ranks[1]) / len(source), 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of few samples, which are published like any others
         fitted = Lasso(alpha=PENALTY).fit(source, target)

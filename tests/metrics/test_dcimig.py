@@ -27,5 +27,5 @@ def test_either_average_in_closed_form():
     assert result.code[1:].tolist() == [2, -1]
     assert result.score == pytest.approx((1 + 3 + 0) / (2 + 4 + 1), abs=1e-12)
     assert dcimig(codes, factors, bins=32, average="each").score == pytest.approx((1 / 2 + 3 / 4 + 0) / 3, abs=1e-12)
-    with pytest.raises(UserError, match="unknown average 'mean': possible: each, total"):
+    with pytest.raises(UserError, match="unknown average 'mean': did you mean each"):
         dcimig(codes, factors, average="mean")

@@ -23,7 +23,7 @@ def test_published_values(discrete, modularity, compactness, explicitness):
     result = infomec(np.round(codes * 2) if discrete else codes, factors, discrete)
     assert result.modularity == result.score == pytest.approx(modularity, abs=1e-9)
     assert result.compactness == pytest.approx(compactness, abs=1e-9)
-    assert result.explicitness == pytest.approx(explicitness, abs=1e-6)
+    assert result.explicitness == pytest.approx(explicitness, abs=1e-4)
 
 
 def test_noise_is_modular_and_the_warning_says_so():

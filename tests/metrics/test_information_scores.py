@@ -50,7 +50,8 @@ def test_input_of_any_kind(score):
     whole = score(codes, factors).score
     assert score(torch.tensor(codes, requires_grad=True), torch.tensor(factors)).score == whole
     for given in (codes.astype(np.float16), torch.tensor(codes).bfloat16().half(), codes.astype(np.float32)):
-        assert score(given, factors.astype(np.float32)).score == pytest.approx(whole, abs=1e-5)
+        near = 0.02 if score is infomec else 1e-5  # as above
+        assert score(given, factors.astype(np.float32)).score == pytest.approx(whole, abs=near)
     assert score(codes.astype(object), factors.tolist()).score == whole
     with pytest.raises(ValueError, match="finite"):
         score(np.where(codes > 1, np.nan, codes), factors)
@@ -117,5 +118,5 @@ def test_noise_lowers_and_rotation_lowers(score):
     scores = [score(codes + level * noise, factors).score for level in (0.02, 0.4, 1.5)]
     assert scores == sorted(scores, reverse=True)
     points = score(codes, factors).reference_points
-    assert points["perfect"] > 0.6  # JEMMIG's: 5 values in 20 bins
+    assert points["perfect"] > 0.97
     assert points["rotated"] < points["perfect"] - 0.05

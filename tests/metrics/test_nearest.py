@@ -20,13 +20,13 @@ def test_equals_scikit_learn(n, neighbours, dtype, rounded):
     codes, factors = sample(n, 3, dtype=dtype, seed=n)
     codes = np.round(codes) if rounded else codes
     factors = np.column_stack([np.unique(factor, return_inverse=True)[1] for factor in factors.T])
-    standard = StandardScaler().fit_transform(codes)
+    standard = [StandardScaler().fit_transform(code[:, None]) for code in codes.T]
     expected = [
         [
-            mutual_info_classif(code[:, None], factor, discrete_features=False, n_neighbors=neighbours, random_state=5)
+            mutual_info_classif(code, factor, discrete_features=False, n_neighbors=neighbours, random_state=5)
             for factor in factors.T
         ]
-        for code in standard.T
+        for code in standard
     ]
     found = nearest_information(codes, factors, neighbours, seed=5)
     assert found == pytest.approx(np.array(expected)[..., 0], abs=1e-10)

@@ -10,6 +10,8 @@ from arrays import models
 from disentangle.errors import DisentangleWarning, UserError
 from disentangle.metrics import udr
 
+pytestmark = pytest.mark.filterwarnings("ignore::disentangle.errors.DisentangleWarning")
+
 PUBLISHED = {  # google-research/disentanglement_lib, commit a64b8b9, with scikit-learn 1.9.1 and SciPy 1.17.1
     ("lasso", True): [0.7337003660349657, 0.7298216346899494, 0.7298216346899501, 0.2319348015280004],
     ("lasso", False): [0.6288860280299706, 0.6255614011628138, 0.6255614011628143, 0.19880125845257174],
@@ -33,7 +35,9 @@ def test_codes_that_mean_the_same():
     codes = np.linalg.qr(codes)[0]  # uncorrelated
     copies = [codes[:, order] * [3, -1, 1, 7] + 2 for order in ([0, 1, 2, 3], [2, 3, 1, 0], [3, 0, 1, 2])]
     assert udr(copies).score == pytest.approx(0.9, abs=1e-6)  # one less the lasso's penalty of 0.1
-    assert udr([np.arange(9.0)[:, None], -(np.arange(9.0)[:, None] ** 3)], similarity="spearman").score == 1
+    assert udr(
+        [np.arange(9.0)[:, None], -(np.arange(9.0)[:, None] ** 3)], similarity="spearman"
+    ).score == pytest.approx(1)
     assert udr([torch.tensor(copy) for copy in copies]).score == udr(copies).score
 
 
@@ -58,7 +62,6 @@ def test_dead_codes_are_like_no_other(similarity):
     assert udr([dead[0][:, :7], dead[1][:, :3]]).pairwise.shape == (2, 2)  # numbers of codes may differ
 
 
-@pytest.mark.filterwarnings("ignore::disentangle.errors.DisentangleWarning")
 def test_result():
     representations, kl = models(200)
     result = udr(representations, kl)
