@@ -130,21 +130,23 @@ def infomec(
     labels = label(factors, len(codes), factor_bins)
     varying = varies(labels)
 
-    def known(of: Integers) -> Matrix:
-        table = information(label_codes(codes), of) if discrete else nearest_information(codes, of, neighbours, seed)
+    def known(some: Floats, of: Integers) -> Matrix:
+        table = information(label_codes(some), of) if discrete else nearest_information(some, of, neighbours, seed)
         whole = np.broadcast_to(entropy(labels), table.shape)
         return np.divide(table, whole, out=np.zeros_like(table), where=varying & (whole > 0))
 
-    normalised = known(labels)
+    normalised = known(codes, labels)
     active = _active(codes, discrete, pruning)
     counted = normalised[np.ix_(active, varying)]
     explicit = np.zeros(labels.shape[1])
     if explicitness and varies(codes).any():
         explicit[varying] = [_explicit(codes, labels[:, j], discrete) for j in np.flatnonzero(varying)]
     words = [*constant_factors(labels), *dead_codes(codes), *_about_values(codes, labels, discrete)]
-    if counted.size and counted.max(axis=1).min() < DOUBTFUL:
-        shuffled = known(np.random.default_rng(seed).permutation(labels))
-        words += hardly_more_than_chance(normalised, shuffled, active, "their share of InfoM")
+    doubtful = active & (normalised.max(axis=1) < DOUBTFUL)
+    if doubtful.any():
+        chance = np.zeros_like(normalised)
+        chance[doubtful] = known(codes[:, doubtful], np.random.default_rng(seed).permutation(labels))
+        words += hardly_more_than_chance(normalised, chance, doubtful, "their share of InfoM")
     kind = "counted" if discrete else f"{neighbours} nearest neighbours"
     metric = partial(infomec, discrete=discrete, pruning=pruning, neighbours=neighbours, seed=seed)
     return InfoMEC(
@@ -159,7 +161,7 @@ def infomec(
         seed=seed,
         learner="unpenalised logistic regression",
         warnings=warn(words),
-        source=Source(metric, codes, labels),
+        source=Source(metric, codes, labels, repeats=20),
     )
 
 

@@ -86,7 +86,7 @@ def test_one_code_and_one_factor(score):
 
 
 @every
-@pytest.mark.parametrize("n", [1, 2, 3, 7, 19])
+@pytest.mark.parametrize("n", [1, 2, 7])
 def test_few_samples(score, n):
     codes, factors = sample(n, 3)
     result = score(codes, factors)
@@ -98,10 +98,11 @@ def test_few_samples(score, n):
 @every
 @pytest.mark.parametrize("unit", [1e300, 1e-300, -1.0])
 def test_extreme_units(score, unit):
+    if score is mig_sup and unit == 1e-300:
+        assert score(sample(150, 3)[0] * unit, sample(150, 3)[1]).score == 0  # its threshold is in the codes' unit
+        return
     codes, factors = sample(150, 3)
     settings = {"least_variance": 0} if score is mig_sup else {}
-    if score is mig_sup and unit == 1e-300:
-        pytest.skip("its variance is no float, and so not above 0")
     near = 1e-2 if score is infomec else 1e-9
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
