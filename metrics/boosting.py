@@ -8,6 +8,7 @@ derivatives grow other trees, and give other importances.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -38,7 +39,7 @@ BLOCK = 4096
 TIED = 1e-5
 """Splits whose gains differ by less than this share count as equally good: single precision cannot tell them apart."""
 
-ENOUGH = 1e-7
+ENOUGH = 1e-5
 """A round that gains less than this share of all gains so far is the last: nothing is left to learn."""
 
 
@@ -59,7 +60,7 @@ class Splits:
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """A tree for each of ``K`` classes: the splits of its nodes, level by level, and the values ``(K, 8)`` of its leaves."""
+    """A tree for each of ``K`` classes: the splits of its nodes, level by level, and its leaves' values ``(K, 8)``."""
 
     levels: list[list[Splits]]
     values: Singles
@@ -113,7 +114,7 @@ class BoostedTrees:
         # Two classes share one tree, which raises the odds of the second; more have one each.
         targets = np.arange(len(counts) - len(self._start), len(counts))[:, None] == indices
         binned = self._binned(codes)
-        bins = 1 + max(len(edges) for edges in self._edges)
+        bins = 1 + max(1, *(len(edges) for edges in self._edges))
         blocks = [Block(binned[:, rows], targets[:, rows], self._start, bins) for rows in slices(len(labels))]
         gains = np.zeros(len(binned))
         for rate in self.rates:
@@ -169,10 +170,12 @@ class Block:
         self._columns = np.ascontiguousarray(self.gradients.T)
         return self._histograms(self._columns), self._counts
 
-    def histograms(self, node: int) -> tuple[Singles, Singles]:
-        """Sums of gradients and numbers of samples in each bin, ``(d, bins, K)``, of one node in every tree."""
-        inside = np.ascontiguousarray((self.nodes == node).T, dtype=np.float32)
-        return self._histograms(self._columns * inside), self._histograms(inside)
+    def left_histograms(self, parents: int) -> tuple[Singles, Singles]:
+        """Sums of gradients and numbers of samples in each bin, ``(parents, d, bins, K)``, of all nodes on the left."""
+        nodes = np.ascontiguousarray(self.nodes.T)
+        inside = [(nodes == 2 * parent).astype(np.float32) for parent in range(parents)]
+        sums = [self._histograms(self._columns * mask) for mask in inside]
+        return np.stack(sums), np.stack([self._histograms(mask) for mask in inside])
 
     def _histograms(self, columns: Singles) -> Singles:
         sums: Singles = self._one_hot @ columns
@@ -200,10 +203,9 @@ def grow(blocks: list[Block], rate: float) -> tuple[Round, Matrix]:
     sums = [add_up(block.begin() for block in blocks)]
     for level in range(DEPTH):
         if level:
-            parents, sums = sums, []
-            for node, (total, count) in enumerate(parents):
-                part, number = add_up(block.histograms(2 * node) for block in blocks)
-                sums += [(part, number), (total - part, count - number)]  # what is not left is right
+            left = zip(*add_up(block.left_histograms(len(sums)) for block in blocks))
+            # What is not on the left is on the right.
+            sums = [side for (g, n), (part, m) in zip(sums, left) for side in ((part, m), (g - part, n - m))]
         levels.append([best_splits(*pair) for pair in sums])
         for block in blocks:
             block.nodes = descend(block.nodes, levels[-1], block.binned)
@@ -240,7 +242,7 @@ def best_splits(sums: Singles, counts: Singles) -> Splits:
 
 
 def descend(nodes: Bytes, splits: list[Splits], binned: Bytes) -> Bytes:
-    """The node, ``0 … 2 m - 1``, of the next level that each sample goes to, ``(K, N)``, from that of ``m`` it is in."""
+    """The nodes ``(K, N)`` of the next level that samples go to, from the ones they are in; binned ``(d, N)``."""
     right = np.zeros(nodes.shape, dtype=bool)
     for node, split in enumerate(splits):
         right |= (binned[split.feature] > split.threshold[:, None]) & (nodes == node)
@@ -254,7 +256,7 @@ def look_up(raw: Singles, values: Singles, leaves: Bytes) -> None:
 
 
 def newton(slope: Matrix, curvature: Matrix) -> Singles:
-    """The value of each leaf ``(K, 8)`` from the sums of first and second derivatives of its samples: one Newton step."""
+    """The values of leaves ``(K, 8)``, a Newton step, from the sums of their samples' first and second derivatives."""
     classes = len(slope)
     value = np.divide(slope, curvature, out=np.zeros_like(slope), where=curvature > 1e-30)
     # The factor is Friedman's. Where all that a leaf has left is improbable its step is enormous; 1000 decides as much.
@@ -282,7 +284,7 @@ def likelihood(raw: Singles) -> Singles:
     """The probability of each class from its prediction ``(K, N)``, of the second of two from a single row."""
     if len(raw) == 1:
         return np.asarray(np.exp(-np.logaddexp(0, -raw)))
-    powers = raw - raw.max(axis=0)
+    powers: Singles = raw - raw.max(axis=0)
     np.exp(powers, out=powers)
     powers /= powers.sum(axis=0)
     return powers
@@ -292,15 +294,18 @@ def cut(code: NDArray[Any], bins: int) -> Matrix:
     """Ascending thresholds that cut a code ``(N,)`` into at most ``bins`` bins.
 
     A code of no more values than that is cut between any two of them. Otherwise its sorted values are cut once in
-    every stretch of equally many, where they are farthest apart: quantiles that do not cut through clusters.
+    every stretch of equally many, where they are farthest apart: quantiles that do not cut through clusters. A code
+    that takes each value twice or more is rather discrete, and gets up to :data:`MOST` bins.
     """
-    values = np.sort(code.astype(np.float64))
-    steps = np.flatnonzero(values[1:] > values[:-1])
+    halves = np.sort(code.astype(np.float64)) / 2  # sums and differences of whole values may overflow
+    steps = np.flatnonzero(halves[1:] > halves[:-1])
+    if 2 * len(steps) < len(halves):
+        bins = MOST
     if len(steps) >= bins:
-        gaps = values[1:] - values[:-1]
+        gaps = np.diff(halves)
         starts = np.arange(bins) * len(gaps) // (bins - 1)
-        steps = np.array([a + int(gaps[a:b].argmax()) for a, b in zip(starts[:-1], starts[1:])])
+        steps = np.array([a + int(gaps[a:b].argmax()) for a, b in pairwise(starts)])
         steps = steps[gaps[steps] > 0]
-    low, high = values[steps], values[steps + 1]
-    middle = low / 2 + high / 2  # their sum may overflow
-    return np.asarray(np.where(middle < high, middle, low))
+    low, high = halves[steps], halves[steps + 1]
+    middle = low + high
+    return np.asarray(np.where(middle < 2 * high, middle, 2 * low))

@@ -197,7 +197,7 @@ def _fit_all(
 
 
 def _single(codes: Floats, test_codes: Floats) -> tuple[Floats, Floats]:
-    """Both in single precision, in which scikit-learn's trees see them, scaled by powers of two where that overflows."""
+    """Both in single precision, which scikit-learn's trees see, scaled by powers of two where that overflows."""
     most = np.maximum(np.abs(codes).max(axis=0), np.abs(test_codes).max(axis=0)).astype(np.float64)
     excess = np.maximum(np.frexp(most)[1] - np.finfo(np.float32).maxexp + 1, 0)
     return np.ldexp(codes, -excess).astype(np.float32), np.ldexp(test_codes, -excess).astype(np.float32)
