@@ -15,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import Tensor
 
 from disentangle.metrics.common import Floats, Integers, as_codes
+from disentangle.metrics.cross_entropy import cross_entropy
 from disentangle.metrics.information import (
     Matrix,
     check,
@@ -24,7 +25,6 @@ from disentangle.metrics.information import (
     label,
     rescaled,
 )
-from disentangle.metrics.logistic import cross_entropy
 from disentangle.metrics.nearest import nearest_information
 from disentangle.metrics.trust import CodeScore, Source
 from disentangle.metrics.words import constant_factors, dead_codes, few_samples, varies, warn

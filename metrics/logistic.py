@@ -1,60 +1,58 @@
-"""Multinomial logistic regression without penalty, as InfoMEC's explicitness takes it."""
+"""The logistic regressions of explicitness and of the β-VAE score."""
 
-from typing import Any
+import warnings
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.sparse import csr_array, hstack, sparray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
 
-from disentangle.metrics.common import Integers
+from disentangle.errors import unknown_name
+from disentangle.metrics.common import Floats, Integers
 
-Matrix = NDArray[np.float64]
+Learner = Literal["multinomial", "one-vs-rest", "unpenalised", "balanced"]
+
+WORDS: dict[str, str] = {
+    "multinomial": "logistic regression, multinomial, C = 1",
+    "one-vs-rest": "logistic regression, one class against the rest, C = 1",
+    "unpenalised": "logistic regression, one class against the rest, C = 1e10",
+    "balanced": "logistic regression, one class against the rest, balanced classes, C = 1",
+}
+"""What each learner is.
+
+``"multinomial"`` is what the published ``LogisticRegression()`` means since scikit-learn 0.22, and ``"one-vs-rest"``
+what it meant before, when the numbers of Locatello et al. (arXiv 1811.12359) were made.
+"""
 
 
-def cross_entropy(inputs: Matrix | sparray, labels: Integers, iterations: int = 100) -> float:
-    """Mean cross-entropy in nats of a logistic regression on the samples that it was fitted to.
+class Classifier(Protocol):
+    """A classifier as scikit-learn's are."""
 
-    The fit is scikit-learn's with its defaults but for ``C=inf`` and ``class_weight="balanced"``: the same objective,
-    optimiser and tolerances, iterate by iterate, in half the time. Where codes nearly separate the values it stops
-    before it has converged, so that the number of iterations is part of the definition.
+    classes_: NDArray[Any]
 
-    Args:
-        inputs: ``(N, p)``, dense or sparse.
-        labels: ``(N,)`` indices ``0 … K - 1``, ``K ≥ 2``, each of which occurs.
-        iterations: at most so many of L-BFGS.
-    """
-    n, classes = len(labels), int(labels.max()) + 1
-    order = np.argsort(labels, kind="stable")
-    labels = labels[order]
-    weight = (1 / (classes * np.bincount(labels)))[labels]  # sums to 1, every value as heavy
-    ones = np.ones((n, 1))
-    rows: Any = np.hstack([inputs, ones]) if isinstance(inputs, np.ndarray) else hstack([inputs, ones], format="csr")
-    rows = rows[order]
-    indicator = csr_array((np.ones(n), (labels, np.arange(n))))
-    true = (indicator * weight) @ rows  # (K, p + 1): the part of the gradient that does not change
-    true = true if isinstance(true, np.ndarray) else true.toarray()
-    columns = rows.T.copy() if isinstance(rows, np.ndarray) else rows.T.tocsr()
-    free = classes if classes > 2 else 1  # of two values, the logits of the first stay at 0
+    def predict(self, x: Any, /) -> NDArray[Any]:
+        """The class of each row ``(M,)``."""
 
-    def logits(flat: Matrix) -> tuple[Matrix, Matrix]:
-        weights = np.zeros((classes, rows.shape[1]))
-        weights[-free:] = flat.reshape(free, -1)
-        return weights, np.ascontiguousarray(weights @ columns)
+    def predict_proba(self, x: Any, /) -> NDArray[Any]:
+        """The probabilities ``(M, k)`` of the classes."""
 
-    def objective(flat: Matrix) -> tuple[float, Matrix]:
-        weights, z = logits(flat)
-        greatest = z.max(axis=0)
-        z -= greatest
-        np.exp(z, out=z)
-        total = z.sum(axis=0)
-        loss = float(weight @ (np.log(total) + greatest) - np.sum(weights * true))
-        z *= weight / total
-        return loss, (z @ rows - true)[-free:].ravel()
 
-    options = {"maxiter": iterations, "maxls": 50, "gtol": 1e-4, "ftol": 64 * np.finfo(np.float64).eps}
-    start = np.zeros(free * rows.shape[1])
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
-    z = logits(found)[1]
-    greatest = z.max(axis=0)
-    return float(np.mean(np.log(np.exp(z - greatest).sum(axis=0)) + greatest - z[labels, np.arange(n)]))
+def check_learner(learner: str, possible: tuple[str, ...] = tuple(WORDS)) -> None:
+    """Raise UserError for a name that is none of ``possible``."""
+    if learner not in possible:
+        raise unknown_name("learner", learner, possible)
+
+
+def fit(learner: str, features: Floats, labels: Integers) -> tuple[Classifier, bool]:
+    """A classifier of ``labels`` ``(N,)``, of at least two classes, and whether it converged in the published steps."""
+    if learner == "multinomial":
+        model: Any = LogisticRegression()
+    else:
+        settings: dict[str, Any] = {"unpenalised": {"C": 1e10}, "balanced": {"class_weight": "balanced"}}
+        model = OneVsRestClassifier(LogisticRegression(solver="liblinear", random_state=0, **settings.get(learner, {})))
+    with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
+        warnings.simplefilter("always")
+        model.fit(features, labels)
+    return model, not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)

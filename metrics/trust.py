@@ -1,6 +1,6 @@
 """What every score of codes carries: its settings, how far chance moves it, and what to hold it against."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from disentangle.metrics.baselines import interval, reference_points
+from disentangle.metrics.baselines import halves, interval, reference_points
 from disentangle.metrics.common import Result
 
 
@@ -34,15 +34,15 @@ class Source:
     repeats: int = 50
     seed: int = 0
 
-    def interval(self, score: float) -> tuple[float, float]:
-        """Around ``score``; see :func:`disentangle.metrics.baselines.interval`."""
+    def halves(self) -> list[Result]:
+        """See :func:`disentangle.metrics.baselines.halves`."""
         arrays = (self.codes, self.factors, self.test_codes, self.test_factors)
-        return interval(self.metric, *arrays, repeats=self.repeats, seed=self.seed, score=score)
+        return halves(self.metric, *arrays, repeats=self.repeats, seed=self.seed)
 
-    def references(self) -> dict[str, Result]:
+    def references(self, seed: int, names: Sequence[str] = ("rotated", "perfect", "noise")) -> dict[str, Result]:
         """See :func:`disentangle.metrics.baselines.reference_points`."""
         arrays = (self.codes, self.factors, self.test_codes, self.test_factors)
-        return reference_points(self.metric, *arrays, seed=self.seed)
+        return reference_points(self.metric, *arrays, seed=seed, names=names)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,19 +69,32 @@ class CodeScore(Result):
     warnings: tuple[str, ...] = ()
     source: Source | None = None
 
-    @cached_property
+    @property
     def interval(self) -> tuple[float, float]:
         """95% interval of the score over the choice of samples, cut to the possible; all of that below 4 samples.
 
         Raises:
             ValueError: where the result does not know what it was computed from.
         """
+        return self.interval_of("score")
+
+    def interval_of(self, part: str) -> tuple[float, float]:
+        """:attr:`interval` of another number of the result, named like its attribute."""
         least, greatest = self.bounds
-        source = self._kept()
-        if min(self.samples) < 4:
+        if not self.halves:
             return least, float("inf") if greatest is None else greatest
-        low, high = source.interval(self.score)
+        low, high = interval(getattr(self, part), [getattr(result, part) for result in self.halves])
         return max(least, low), high if greatest is None else min(greatest, high)
+
+    @cached_property
+    def halves(self) -> list[Result]:
+        """Results on random halves of the samples, whose spread is the standard error; none below 4 samples.
+
+        Raises:
+            ValueError: where the result does not know what it was computed from.
+        """
+        source = self._kept()
+        return source.halves() if min(self.samples) >= 4 else []
 
     @cached_property
     def references(self) -> dict[str, Result]:
@@ -90,7 +103,8 @@ class CodeScore(Result):
         Raises:
             ValueError: where the result does not know what it was computed from.
         """
-        return self._kept().references()
+        source = self._kept()
+        return source.references(source.seed)
 
     @property
     def reference_points(self) -> dict[str, float]:

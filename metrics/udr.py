@@ -18,7 +18,7 @@ from sklearn.linear_model import Lasso
 from torch import Tensor
 
 from disentangle.errors import DisentangleWarning
-from disentangle.metrics.baselines import interval, noise, rotated
+from disentangle.metrics.baselines import halves, interval, noise, rotated
 from disentangle.metrics.common import Floats, Result, as_array, as_codes
 from disentangle.metrics.information import check, rescaled
 from disentangle.metrics.words import dead_codes, varies, warn
@@ -80,7 +80,7 @@ class UDR(Result):
         def of(chosen: Any, _: Any) -> UDR:
             return self._again([codes[chosen[:, 0].astype(int)] for codes in self.representations], self.kl)
 
-        low, high = interval(of, rows, rows, repeats=20, score=self.score)
+        low, high = interval(self.score, [half.score for half in halves(of, rows, rows, repeats=20)])
         return max(0.0, low), high
 
     @cached_property

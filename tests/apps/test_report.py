@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from disentangle.apps import report as report_module
+from disentangle.apps.evaluation.score import Score
 from disentangle.apps.page import facts, scalars, sheet, verdict
 from disentangle.apps.report import Pictures, render, show, write
-from disentangle.apps.scoring import Score
 from disentangle.errors import UserError
 
 NASTY = "<script>alert('x')</script>"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.tree import DecisionTreeClassifier
 
-from disentangle.metrics import dci, interval, mig, noise, perfect, reference_points, rotated
+from disentangle.metrics import dci, halves, interval, mig, noise, perfect, reference_points, rotated
 from disentangle.metrics.common import Result
 
 
@@ -99,11 +99,20 @@ class Mean(Result):
         return self.mean
 
 
+def scores(results):
+    return [result.score for result in results]
+
+
 def test_interval_of_a_mean_has_the_standard_error():
     codes = np.random.default_rng(7).standard_normal((400, 1)) * 3
-    low, high = interval(Mean, codes, np.zeros((400, 1)), repeats=2000, level=0.95)
+    low, high = interval(codes.mean(), scores(halves(Mean, codes, np.zeros((400, 1)), repeats=2000)), level=0.95)
     assert (low + high) / 2 == pytest.approx(codes.mean(), abs=1e-12)
     assert high - low == pytest.approx(2 * 1.959964 * codes.std(ddof=1) / 20, rel=0.05)
+
+
+def test_an_interval_from_few_resamples_is_wider_as_student_says():
+    low, high = interval(1.0, [0.0, 2.0, 1.0], level=0.9)
+    assert (low, high) == pytest.approx((1 - 2.919986, 1 + 2.919986), abs=1e-6)
 
 
 def test_interval_of_mig_is_as_wide_as_scores_of_fresh_samples_spread():
@@ -113,11 +122,36 @@ def test_interval_of_mig_is_as_wide_as_scores_of_fresh_samples_spread():
         return factors + 0.7 * rng.standard_normal(factors.shape), factors
 
     spread = np.std([mig(*draw(seed)).score for seed in range(60)])
-    low, high = interval(mig, *draw(0), repeats=100)
+    low, high = interval(0.5, scores(halves(mig, *draw(0), repeats=100)))
     assert high - low == pytest.approx(2 * 1.96 * spread, rel=0.4)
 
 
-@pytest.mark.parametrize("change", [{"repeats": 1}, {"level": 1.0}])
+def test_halves_are_the_same_rows_for_every_model_and_none_occurs_twice():
+    seen = []
+
+    def remember(codes, factors, test_codes, test_factors):
+        seen.append((codes[:, 0], test_codes[:, 0]))
+        assert np.array_equal(codes[:, 0], factors[:, 0])
+        assert np.array_equal(test_codes[:, 0], test_factors[:, 0])
+        return Mean(codes, factors)
+
+    rows, others = np.arange(10)[:, None], np.arange(100, 107)[:, None]
+    for _ in range(2):
+        halves(remember, rows, rows, others, others, repeats=3, seed=5)
+    assert all(np.array_equal(a, b) for first, again in zip(seen[:3], seen[3:]) for a, b in zip(first, again))
+    assert [(len(set(train)), len(set(test))) for train, test in seen] == [(5, 3)] * 6
+    assert not np.array_equal(seen[0][0], seen[1][0])
+    with pytest.raises(ValueError, match="go together"):
+        halves(remember, rows, rows, others)
+
+
+@pytest.mark.parametrize("change", [{"resamples": [1.0]}, {"level": 1.0}])
 def test_bad_interval(change):
-    with pytest.raises(ValueError, match="interval needs"):
-        interval(mig, noise(50, 2), np.zeros((50, 1)), **change)
+    with pytest.raises(ValueError, match="an interval needs"):
+        interval(**{"score": 0.5, "resamples": [0.1, 0.2]} | change)
+
+
+@pytest.mark.parametrize(("samples", "repeats"), [(3, 5), (8, 1)])
+def test_bad_halves(samples, repeats):
+    with pytest.raises(ValueError, match="halves need at least"):
+        halves(mig, noise(samples, 2), np.arange(samples)[:, None], repeats=repeats)

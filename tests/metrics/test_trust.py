@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from disentangle.metrics import interval, noise, perfect, rotated
+from disentangle.metrics import halves, interval, noise, perfect, rotated
 from disentangle.metrics.trust import CodeScore, Source
 
 
@@ -41,7 +41,9 @@ def test_interval_and_reference_points_are_computed_once_when_asked_for():
     calls = []
     result = slope(codes, factors, scale=0.1, calls=calls)
     assert len(calls) == 1
-    assert result.interval == interval(partial(slope, scale=0.1), codes, factors, repeats=30) == result.interval
+    resamples = halves(partial(slope, scale=0.1), codes, factors, repeats=30)
+    assert result.interval == interval(result.score, [half.score for half in resamples]) == result.interval
+    assert result.interval_of("value") == result.interval
     assert calls == [200] + [100] * 30
     points = result.reference_points
     assert set(points) == {"rotated", "perfect", "noise"}

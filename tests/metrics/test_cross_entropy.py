@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from disentangle.metrics.logistic import cross_entropy
+from disentangle.metrics.cross_entropy import cross_entropy
 
 
 def scikit_learn(inputs, labels, iterations):

@@ -1,0 +1,52 @@
+"""The errors of what reads codes off pictures, as numbers of a report."""
+
+import math
+
+from torch import Tensor
+
+from disentangle.apps.evaluation.score import Score
+from disentangle.training.encoder import EncoderRecord
+
+
+def score_reconstructions(originals: Tensor, reconstructions: Tensor) -> Score:
+    """The mean squared error of a pixel, pictures being in [0, 1], beside that of always answering the mean picture.
+
+    Args:
+        originals: uint8 ``(n, c, h, w)``.
+        reconstructions: of the same shape.
+    """
+    truth, answer = originals.double() / 255, reconstructions.double() / 255
+    error = float((truth - answer).square().mean())
+    return Score(
+        name="Reconstruction error",
+        variant=f"mean squared error of a pixel between 0 (black) and 1 (white), {len(truth):,} pictures",
+        value=error,
+        better="lower",
+        range=(0.0, None),
+        explanation="How much of a picture is lost on the way through its code"
+        + (f": a peak signal-to-noise ratio of {-10 * math.log10(error):.1f} dB." if error > 0 else "."),
+        baselines={"mean picture": float((truth - truth.mean(dim=0)).square().mean())},
+        settings={"samples": len(truth)},
+        parts={"psnr": -10 * math.log10(error) if error > 0 else None},
+    )
+
+
+def score_regression(record: EncoderRecord) -> Score:
+    """How well the encoder that was trained for a generator knows the codes, beside always answering their mean.
+
+    Args:
+        record: what was measured when it was trained, on pictures that it was not trained on.
+    """
+    return Score(
+        name="Regression error",
+        variant=f"mean squared error of a code in units of its prior variance, mean over {len(record.mse)} codes, "
+        f"{record.settings.test_pictures:,} generated pictures that it was not trained on",
+        value=record.mean_mse,
+        better="lower",
+        range=(0.0, 1.0),
+        explanation="How much of the codes the trained encoder cannot read off the pictures: 0 if it reads them all, 1 "
+        "if it knows nothing. It may be the encoder's fault, or nothing in the picture that tells.",
+        baselines={"prior's mean": 1.0},
+        settings={"samples": record.settings.test_pictures, "steps": record.step, "seed": record.settings.seed},
+        parts={"mse": list(record.mse), "r2": list(record.r2), "names": list(record.names)},
+    )

@@ -1,0 +1,284 @@
+"""From a run to the contents of its report: scores are planned, computed where they are not yet, and gathered."""
+
+import datetime
+import logging
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from disentangle import __version__
+from disentangle.apps.evaluate import Settings
+from disentangle.apps.evaluation.codes import not_applicable, notes_on_encoder, relate
+from disentangle.apps.evaluation.errors import score_reconstructions, score_regression
+from disentangle.apps.evaluation.ledger import Entry, Ledger
+from disentangle.apps.evaluation.pictures import PICTURES
+from disentangle.apps.evaluation.score import Labelled, Score, quiet
+from disentangle.apps.evaluation.subject import DEFAULT_PICTURES, Subject, describe
+from disentangle.apps.evaluation.suite import CODES, select
+from disentangle.apps.evaluation.team import Team
+from disentangle.apps.report import Pictures
+from disentangle.data import ImageSet
+from disentangle.directions import discover, measure_activity
+from disentangle.directions.draw import traverse
+from disentangle.generator import Generator
+from disentangle.metrics import mig
+from disentangle.training.draws import seeded
+from disentangle.training.run import Run
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+VERSION = 2
+"""Version of ``report.json``."""
+
+SHOWN, SHOWN_PAIRS = 48, 24
+"""Pictures in each of the report's grids, and reconstructions shown."""
+
+STRIPS, REACH, COLUMNS = 8, 3.0, 9
+"""Directions in the report at most, and how far, in standard deviations, and in how many pictures each is followed."""
+
+FAINT = 0.005
+"""Share of the strongest direction's activity below which a direction is not worth a strip."""
+
+ALONE = 0.999
+"""Entry of a direction's vector, of unit length, from which on it moves one latent alone."""
+
+
+class Clock:
+    """Seconds that each named step took; says each step's name as it begins.
+
+    Attributes:
+        seconds: name -> seconds.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        logger.info("%s …", name)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 3)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A score, or several that come of one computation.
+
+    Attributes:
+        name: what ``--scores`` calls it, and its file.
+        title: what it is called while one waits.
+        inputs: everything that decides it.
+        compute: the scores.
+        prepare: makes what it needs, by all processes together.
+    """
+
+    name: str
+    title: str
+    inputs: Json
+    compute: Callable[[], list[Score]]
+    prepare: Callable[[], object] | None = None
+
+
+def plan(subject: Subject) -> list[Task]:
+    """What is to be scored of a generator, in the order of the report."""
+    settings, wanted, tasks = subject.settings, select(subject.settings.scores), []
+    if subject.labelled_data is not None:
+        tasks = [
+            code_task(name, subject.labelled[0], settings, subject.code_inputs) for name in CODES if name in wanted
+        ]
+    for name, score in PICTURES.items():
+        if name in wanted:
+            inputs = subject.identity | score.inputs(subject)
+            prepare = (lambda: subject.features) if score.compares else None
+            tasks.append(Task(name, score.title, inputs, partial(score.scores, subject), prepare))
+    coder = subject.coder
+    if coder is not None and coder.record is not None:
+        record = coder.record
+        tasks.append(Task("regression", "Regression error", record.to_dict(), lambda: [score_regression(record)]))
+    if coder is not None and coder.inverts(subject.model):
+        inputs = subject.code_inputs | {"samples": subject.reconstructions}
+        compute = lambda: [score_reconstructions(*subject.reconstructed)]  # noqa: E731
+        tasks.append(Task("reconstruction", "Reconstruction error", inputs, compute, lambda: subject.reconstructed))
+    return tasks
+
+
+def code_task(name: str, labelled: Labelled, settings: Settings, inputs: Json) -> Task:
+    """A score of codes; ``inputs`` are what decides these."""
+    score = CODES[name]
+    return Task(
+        name,
+        score.title,
+        inputs | {field: getattr(settings, field) for field in score.inputs},
+        partial(score.scores, labelled, settings),
+    )
+
+
+def compute(tasks: Sequence[Task], team: Team, ledger: Ledger | None, clock: Clock) -> list[Score]:
+    """The scores of all tasks, those that are in the ledger already from there.
+
+    What several tasks need is made by all processes together; then the tasks are dealt to them, and each keeps its own
+    in the ledger as soon as it is done.
+    """
+    done: dict[str, Entry] = {}
+    for task in tasks:
+        entry = ledger.read(task.name, task.inputs) if ledger is not None else None
+        if entry is not None:
+            done[task.name] = entry
+    team.wait()  # nobody writes before all have read: they must agree on what is left
+    if done:
+        logger.info("%d of %d are done already", len(done), len(tasks))
+    left = [task for task in tasks if task.name not in done]
+    for task in left:
+        if task.prepare is not None:
+            task.prepare()
+    for task in team.deal(left):
+        start = time.perf_counter()
+        with clock(task.title):
+            done[task.name] = Entry(task.compute(), time.perf_counter() - start)
+        if ledger is not None:
+            ledger.write(task.name, task.inputs, done[task.name].scores, done[task.name].seconds)
+    everything = team.join(done)
+    return [score for task in tasks for score in everything[task.name].scores]
+
+
+@torch.no_grad()
+def measure(
+    run: Run, settings: Settings, ledger: Ledger | None = None, team: Team | None = None
+) -> tuple[Json, Pictures]:
+    """All numbers and pictures of a run's report.
+
+    Args:
+        run: the run.
+        settings: what is measured.
+        ledger: where scores are kept as they are done; those of the same inputs are not computed again.
+        team: the processes that share the work.
+
+    Returns:
+        The contents of ``report.json`` but for the command, and the pictures of ``report.html``.
+
+    Raises:
+        UserError: where the run has no such checkpoint, its data are missing or too few, or its pictures not finite.
+    """
+    clock, team = Clock(), team or Team()
+    with clock("reading the model and the data"):
+        subject = Subject(run, settings, team, ledger)
+        tasks = plan(subject)
+    labelled, codes, coder = None, None, subject.coder
+    if subject.labelled_data is not None:
+        with clock("codes"):
+            labelled, codes = subject.labelled
+    scores = compute(tasks, team, ledger, clock)
+    with clock("directions"):
+        directions, strips = follow(subject.model, settings.seed)
+    if codes is not None and labelled is not None and coder is not None:
+        with quiet():
+            gap = mig(*labelled.to_learn)
+        relate(codes, directions, gap, labelled.names, coder.latents)
+    with clock("pictures"):
+        pictures = show(subject, strips)
+    report = head(run, subject.model, subject.step, settings, subject.weights, subject.data) | {
+        "samples": samples_of(subject),
+        "scores": [score.to_dict() for score in scores],
+        "not_applicable": not_applicable(subject, select(settings.scores)),
+        "notes": [*notes_on_encoder(run, coder), *clipped(subject)],
+        "codes": codes,
+        "encoder": coder.record.to_dict() if coder is not None and coder.record is not None else None,
+        "directions": directions,
+    }
+    return report | foot(clock), pictures
+
+
+def head(run: Run, model: object, step: int, settings: Settings, weights: str, data: ImageSet) -> Json:
+    """What every report of a run begins with: what was measured."""
+    return {
+        "version": VERSION,
+        "run": run.name,
+        "kind": run.kind,
+        "model": type(model).__name__,
+        "step": step,
+        "seed": settings.seed,
+        "weights": weights,
+        "data": describe(data),
+    }
+
+
+def foot(clock: Clock) -> Json:
+    """What every report ends with: by what, how long it took, and when."""
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"versions": versions(), "seconds": clock.seconds, "created": created}
+
+
+def samples_of(subject: Subject) -> dict[str, int]:
+    """How many of each there were."""
+    samples = {"pictures": subject.count}
+    if subject.coder is not None and subject.coder.inverts(subject.model):
+        samples["reconstructions"] = subject.reconstructions
+    if subject.labelled_data is not None:
+        labelled, _ = subject.labelled
+        samples |= {"train_codes": labelled.train, "test_codes": len(labelled.codes) - labelled.train}
+    return samples
+
+
+def show(subject: Subject, strips: list[Tensor]) -> Pictures:
+    """The first of the pictures that were compared, of the reconstructions, and the strips."""
+    pairs = None
+    if subject.coder is not None and subject.coder.inverts(subject.model):
+        originals = subject.data.images(subject.chosen[: min(SHOWN_PAIRS, subject.reconstructions)])
+        pairs = originals, subject.reconstruct(originals)
+    generated = subject.generate(subject.latents[:SHOWN])
+    return Pictures(generated, subject.data.images(subject.chosen[: min(SHOWN, subject.count)]), pairs, strips)
+
+
+def follow(model: Generator, seed: int) -> tuple[Json, list[Tensor]]:
+    """The most active of the directions that the training meant to separate, and one strip of pictures along each."""
+    found = measure_activity(model, discover(model, seed=seed), seed=seed)
+    positions = torch.linspace(-REACH, REACH, COLUMNS).tolist()
+    start = model.sample_latents(1, seeded(seed, "strips"))
+    best = found.most_active(STRIPS)
+    best = [k for k in best if found.activity[k] >= FAINT * found.activity[best[0]]]
+    entries = []
+    for k, label in enumerate(found.labels):
+        axis = int(found.vectors[k].argmax())
+        moved = axis if float(found.vectors[k, axis]) > ALONE else None
+        entries.append({"name": label, "activity": float(found.activity[k]), "latent": moved})
+    info = {
+        "discoverer": found.discoverer,
+        "count": len(found),
+        "positions": positions,
+        "all": entries,
+        "shown": best,
+    }
+    return info, [traverse(model, found, k, start, positions) for k in best]
+
+
+def clipped(subject: Subject) -> list[str]:
+    """Notes on numbers that the data set was too small for."""
+    settings = subject.settings
+    wanted = {
+        "pictures": settings.samples or DEFAULT_PICTURES,
+        "train_codes": settings.train_samples,
+        "test_codes": settings.test_samples,
+    }
+    fewer = [
+        f"{got:,} {name.replace('_', ' ')} instead of {wanted[name]:,}"
+        for name, got in samples_of(subject).items()
+        if name in wanted and got < wanted[name]
+    ]
+    return [f"The data set has only {len(subject.data):,} pictures: {', '.join(fewer)}."] if fewer else []
+
+
+def versions() -> dict[str, str]:
+    """Of what decides the numbers."""
+    names = ("torch", "numpy", "scikit-learn", "scipy")
+    return {"disentangle": __version__, "python": platform.python_version()} | {name: version(name) for name in names}
