@@ -25,11 +25,12 @@ from disentangle.apps.evaluation import subject as subject_module
 from disentangle.apps.evaluation.codes import read_codes
 from disentangle.apps.evaluation.measure import follow, measure
 from disentangle.apps.evaluation.schema import ADAPTER
+from disentangle.apps.evaluation.score import quiet
 from disentangle.apps.evaluation.subject import unpack
 from disentangle.apps.evaluation.suite import CODES
 from disentangle.apps.evaluation.team import Team
 from disentangle.errors import UserError
-from disentangle.metrics import frechet_distance, load_features
+from disentangle.metrics import frechet_distance, load_features, udr
 from disentangle.models import EigenGAN
 from disentangle.training.draws import seeded
 from disentangle.training.recipe import DataConfig
@@ -423,3 +424,22 @@ def test_two_processes_write_the_report_that_one_writes(runs: dict[str, Path], t
     together = json.loads((tmp_path / "out/report.json").read_text())
     assert together["scores"] == json.loads(json.dumps(alone["scores"]))
     assert len(list((tmp_path / "out/scores").glob("*.json"))) == 4
+
+
+@pytest.mark.usefixtures("corners")
+def test_runs_of_other_seeds_give_a_score_without_labels(
+    runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, words = runs["vae"], ["--train-samples", "150", "--test-samples", "80", "--samples", "24", "--scores", "mig"]
+    main(["evaluate", str(run), "--siblings", str(run), *words])
+    report = json.loads((run / "report.json").read_text())
+    ADAPTER.validate_python(report)
+    score = by_name(report)["UDR"]
+    codes, kl = np.load(run / "scores/codes.npz")["codes"], report["codes"]["kl"]
+    with quiet():
+        direct = udr([codes, codes], [kl, kl])
+    assert score["value"] == direct.model_scores[0]
+    assert set(score["baselines"]) == {"rotated", "perfect", "noise"}
+    assert "UDR" in capsys.readouterr().out
+    with pytest.raises(UserError, match="has none: this generator has no encoder"):
+        evaluate(Run.open(run), FEW, siblings=[Run.open(runs["gan"])])
