@@ -1,8 +1,10 @@
 """``disentangle evaluate RUN``: score a run and write its report."""
 
+import json
 import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,15 +14,23 @@ from disentangle.apps.arguments import parse
 from disentangle.errors import UserError, check_seed
 
 if TYPE_CHECKING:  # imported where it is used: `disentangle evaluate --help` must not wait for torch
+    from disentangle.apps.evaluation.team import Team
     from disentangle.training.run import Run
 
-DESCRIPTION = """Score a run. A generator: the Fréchet distance, and MIG and DCI where it has an encoder and its data
-have labels. A classifier: accuracy, likelihood and calibration on the test pictures, and what it takes for what.
+SCORES = "scores"
+"""Folder, beside a report, of the scores that are done."""
 
-Writes report.json and report.html, with pictures, into the run's folder.
+DESCRIPTION = """Score a run, or arrays of codes and factors. A generator: how far its pictures are from the data, and,
+where it has an encoder and its data have labels, how disentangled its codes are. A classifier: accuracy, likelihood and
+calibration on the test pictures, and what it takes for what.
 
-example:
-  disentangle evaluate runs/sprites-vae --samples 5000
+Writes report.json and report.html, with pictures, into the run's folder, and every score into its folder scores as soon
+as it is done: after Ctrl-C or a kill the same command goes on, and another score is added without the others.
+
+examples:
+  disentangle evaluate runs/sprites-vae --scores full
+  disentangle evaluate runs/sprites-vae --against runs/other-vae
+  disentangle evaluate --codes codes.npy --factors factors.npy --out report
 """
 
 
@@ -29,20 +39,32 @@ class Settings:
     """What is measured.
 
     Attributes:
+        scores: names of scores, or standard (MIG, DCI, the distance to the data), codes, pictures, or full (all).
         train_samples: codes from which MIG is counted and DCI's predictors learn.
         test_samples: other codes, on which DCI's predictors are tested.
         samples: pictures on each side of the Fréchet distance, at most half of the data set, by default 2000; or test
             pictures of a classifier, by default all.
-        dci_learner: DCI's predictor. gradient_boosting is the published one, and takes minutes to hours.
+        dci_learner: DCI's predictor. gbt is the published one, and takes minutes to hours; fast comes near it in
+            seconds.
+        features: network that compares pictures. inception with either resize makes a FID of the distance, and needs
+            its published weights.
+        distance: how pictures are compared along paths in the latent space; an LPIPS needs its published weights.
+        paths: such paths.
+        pairs: of pictures that differ in one latent, for the variation predictability.
         seed: of everything that is drawn at random.
         device: where the networks run: auto takes an accelerator where there is one.
         checkpoint: the step of the checkpoint to score; by default the newest.
     """
 
+    scores: tuple[str, ...] = ("standard",)
     train_samples: int = 10_000
     test_samples: int = 5_000
     samples: int | None = None
-    dci_learner: Literal["random_forest", "gradient_boosting"] = "random_forest"
+    dci_learner: Literal["fast", "gbt", "random_forest"] = "fast"
+    features: Literal["efficientnet-lite0", "inception-legacy", "inception-clean"] = "efficientnet-lite0"
+    distance: Literal["efficientnet-lite0", "lpips-alex", "lpips-vgg", "lpips-squeeze"] = "efficientnet-lite0"
+    paths: int = 2_000
+    pairs: int = 2_000
     seed: int = 0
     device: Literal["auto", "cpu"] = "auto"
     checkpoint: int | None = None
@@ -50,7 +72,7 @@ class Settings:
     def check(self) -> None:
         """Raise :class:`UserError` where a number makes no sense."""
         check_seed(self.seed)
-        for name, least in (("train_samples", 20), ("test_samples", 1), ("samples", 2)):
+        for name, least in (("train_samples", 20), ("test_samples", 1), ("samples", 2), ("paths", 1), ("pairs", 20)):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise UserError(f"--{option} must be at least {least}, got {getattr(self, name)}")
@@ -63,65 +85,190 @@ class Args(Settings):
     Attributes:
         run: the run's folder.
         out: folder for report.json and report.html; by default the run's.
+        against: another run's folder, scored alike, to whose scores those of this one are compared.
+        siblings: runs that differ from this one in their seed alone: how alike their codes are (UDR), without labels.
+        codes: in place of a run, codes (n, d) in a .npy, .npz or .csv file …
+        factors: … and the factors (n, k) that they are of, integers.
+        factor_names: names of the factors in that file.
+        fresh: compute everything anew, also what is done already.
+        schema: print the JSON Schema of report.json, and end.
     """
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
     out: Path | None = None
+    against: Path | None = None
+    siblings: tuple[Path, ...] = ()
+    codes: Path | None = None
+    factors: Path | None = None
+    factor_names: tuple[str, ...] = ()
+    fresh: bool = False
+    schema: bool = False
+
+    def check_what(self) -> None:
+        """Raise :class:`UserError` unless a run is given, or codes and factors, and a folder for their report."""
+        if self.out is not None and self.out.exists() and not self.out.is_dir():
+            raise UserError(f"--out must be a folder, and {self.out} is a file: name a folder")
+        if (self.codes is None) != (self.factors is None):
+            raise UserError("--codes and --factors go together: give both")
+        if (self.run is None) == (self.codes is None):
+            raise UserError("expected what to score: a run's folder, or --codes FILE --factors FILE")
+        if self.codes is not None and (self.out is None or self.against is not None):
+            raise UserError("--codes needs --out FOLDER for the report, and cannot be put against a run")
 
 
 def main(argv: list[str]) -> None:
     """Entry point: parse, score, write, show."""
     args = parse(Args, args=argv, prog="disentangle evaluate", description=DESCRIPTION)
-    from disentangle.apps.report import show
-    from disentangle.training.run import Run
+    if args.schema:
+        from disentangle.apps.evaluation.schema import schema
 
-    out = args.out
-    if out is not None and out.exists() and not out.is_dir():
-        raise UserError(f"--out must be a folder, and {out} is a file: name a folder")
-    run = Run.open(args.run)
+        sys.stdout.write(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n")
+        return
+    args.check_what()
+    args.check()
     command = shlex.join(["disentangle", "evaluate", *argv])
-    report = evaluate(run, args, out=out, command=command)
-    show(report, (out or run.path) / "report.html", sys.stdout)
+    if args.codes is not None and args.factors is not None and args.out is not None:
+        names = args.factor_names
+        report = evaluate_arrays(
+            args.codes, args.factors, args, out=args.out, names=names, fresh=args.fresh, command=command
+        )
+        folder = args.out
+    else:
+        from disentangle.training.run import Run
+
+        run = Run.open(args.run or Path())
+        other = None if args.against is None else Run.open(args.against)
+        siblings = [Run.open(path) for path in args.siblings]
+        report = evaluate(run, args, out=args.out, against=other, siblings=siblings, fresh=args.fresh, command=command)
+        folder = args.out or run.path
+    if report:
+        from disentangle.apps.report import show
+
+        show(report, folder / "report.html", sys.stdout)
 
 
 def evaluate(
-    run: "Run", settings: Settings | None = None, *, out: Path | None = None, command: str | None = None
+    run: "Run",
+    settings: Settings | None = None,
+    *,
+    out: Path | None = None,
+    against: "Run | None" = None,
+    siblings: "Sequence[Run]" = (),
+    fresh: bool = False,
+    command: str | None = None,
 ) -> dict[str, Any]:
-    """Score a run and write ``report.json`` and ``report.html``.
+    """Score a run and write ``report.json`` and ``report.html``, and each score as soon as it is done.
+
+    Where torchrun started several processes they share the work, and the first one writes.
 
     Args:
         run: the run.
         settings: what is measured; by default :class:`Settings` as they are.
         out: where to write; by default the run's folder.
+        against: another run, scored alike, to which this one is compared.
+        siblings: runs that differ in their seed alone, for UDR.
+        fresh: compute everything anew.
         command: what the report names as the command that makes it again.
 
     Returns:
-        The contents of ``report.json``.
+        The contents of ``report.json``; in processes but the first, nothing.
 
     Raises:
         UserError: where the run has no checkpoint, its data are missing, its pictures are not finite, or the report
             cannot be written; an earlier report is then left as it was.
     """
-    from disentangle.apps.report import write
+    from disentangle.apps.evaluation.team import Team
     from disentangle.training.files import check_writable
 
     settings = settings or Settings()
     settings.check()
-    check_writable(out or run.path)
+    folder = out or run.path
+    check_writable(folder)
     called = {"command": command or shlex.join(["disentangle", "evaluate", str(run.path)])}
+    team = Team()
     if run.kind == "classifier":
-        from disentangle.apps.classifier_page import render_classifier
-        from disentangle.apps.evaluation.classifier import measure_classifier
-
-        report, mistaken = measure_classifier(run, settings)
-        report |= called
-        page = render_classifier(report, mistaken, run.metrics(), run.config)
+        if against is not None or siblings:
+            raise UserError(f"{run.path} is a classifier: `disentangle compare` puts classifiers side by side")
+        report, page = _classifier(run, settings, called)
     else:
-        from disentangle.apps.evaluation.measure import measure
-        from disentangle.apps.report import render
+        report, page = _generator(run, settings, folder, against, siblings, fresh, called, team)
+    if team.rank == 0:
+        from disentangle.apps.report import write
 
-        report, pictures = measure(run, settings)
-        report |= called
-        page = render(report, pictures, run.metrics(), run.config)
-    write(out or run.path, report, page)
+        write(folder, report, page)
+    team.finish()
+    return report if team.rank == 0 else {}
+
+
+def _classifier(run: "Run", settings: Settings, called: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    from disentangle.apps.classifier_page import render_classifier
+    from disentangle.apps.evaluation.classifier import measure_classifier
+
+    report, mistaken = measure_classifier(run, settings)
+    report |= called
+    return report, render_classifier(report, mistaken, run.metrics(), run.config)
+
+
+def _generator(
+    run: "Run",
+    settings: Settings,
+    folder: Path,
+    against: "Run | None",
+    siblings: "Sequence[Run]",
+    fresh: bool,
+    called: dict[str, Any],
+    team: "Team",
+) -> tuple[dict[str, Any], str]:
+    from disentangle.apps.evaluation.against import compare
+    from disentangle.apps.evaluation.ledger import Ledger
+    from disentangle.apps.evaluation.measure import measure
+    from disentangle.apps.report import render
+
+    report, pictures = measure(run, settings, Ledger(folder / SCORES, fresh), team, siblings)
+    if against is not None:
+        if against.kind == "classifier":
+            raise UserError(f"{against.path} is a classifier, and {run.path} a generator: name another generator")
+        other, _ = measure(against, replace(settings, checkpoint=None), Ledger(against.path / SCORES), team)
+        report["against"] = compare(report, other)
+    report |= called
+    return report, render(report, pictures, run.metrics(), run.config)
+
+
+def evaluate_arrays(
+    codes: Path,
+    factors: Path,
+    settings: Settings | None = None,
+    *,
+    out: Path,
+    names: tuple[str, ...] = (),
+    fresh: bool = False,
+    command: str | None = None,
+) -> dict[str, Any]:
+    """Score codes and factors in files, and write ``report.json`` and ``report.html``; see :func:`evaluate`.
+
+    Args:
+        codes: ``(n, d)`` in ``.npy``, ``.npz`` of one array, or ``.csv``.
+        factors: ``(n, k)`` integers, likewise.
+        settings: what is measured.
+        out: where to write.
+        names: of the factors.
+        fresh: compute everything anew.
+        command: what the report names as the command that makes it again.
+
+    Raises:
+        UserError: where a file cannot be read or the arrays do not fit, or the report cannot be written.
+    """
+    from disentangle.apps.evaluation.arrays import measure_arrays
+    from disentangle.apps.evaluation.ledger import Ledger
+    from disentangle.apps.report import render_codes, write
+    from disentangle.training.files import check_writable
+
+    settings = settings or Settings()
+    settings.check()
+    check_writable(out)
+    report = measure_arrays(codes, factors, settings, Ledger(out / SCORES, fresh), names)
+    report["command"] = command or shlex.join(
+        ["disentangle", "evaluate", "--codes", str(codes), "--factors", str(factors), "--out", str(out)]
+    )
+    write(out, report, render_codes(report))
     return report

@@ -58,18 +58,34 @@ def shared(report: Json, history: Sequence[Mapping[str, Any]], config: Mapping[s
         history: the lines of ``metrics.jsonl``; their numbers are drawn over their ``step``.
         config: the run's ``config.json``.
     """
-    recipe, scores = config["recipe"], report["scores"]
+    recipe = config["recipe"]
+    return judged(report, _subtitle(report, recipe)) | {
+        "curves": [{"name": name, "svg": curves(name, lines)} for name, lines in scalars(history).items()],
+        "summary": recipe.get("summary", ""),
+        "recipe": facts({name: value for name, value in recipe.items() if name != "summary"}),
+    }
+
+
+def judged(report: Json, subtitle: str) -> Json:
+    """The values of ``report.html.jinja`` for a report without a training.
+
+    Args:
+        report: the contents of ``report.json``.
+        subtitle: what was scored.
+    """
+    scores = report["scores"]
     return {
         "report": report,
-        "subtitle": _subtitle(report, recipe),
+        "subtitle": subtitle,
         "verdict": verdict(report),
         "cards": [_card(score) for score in scores],
         "legend": [(name, words) for name, words in LEGEND.items() if any(name in s["baselines"] for s in scores)],
         "ranges": _ranges(report),
         "notes": notes(report),
-        "curves": [{"name": name, "svg": curves(name, lines)} for name, lines in scalars(history).items()],
-        "summary": recipe.get("summary", ""),
-        "recipe": facts({name: value for name, value in recipe.items() if name != "summary"}),
+        "against": _against(report),
+        "curves": [],
+        "summary": "",
+        "recipe": [],
         "measured": _measured(report),
         "took": _took(report["seconds"]),
     }
@@ -168,9 +184,9 @@ def _ranges(report: Json) -> str:
     names = {score["name"] for score in report["scores"]}
     if "Accuracy" in names:
         return "Beside a number stands its 95 % interval, after ± the standard deviation over random draws."
-    if "MIG" in names:
-        return "After ± stands the standard deviation over rotations, beside MIG its 95 % interval."
-    return ""
+    if any(score["spreads"] for score in report["scores"]):
+        return "Beside a number stands its 95 % interval, after ± the standard deviation over rotations."
+    return "Beside a number stands its 95 % interval." if names else ""
 
 
 def figure(value: float, score: Json) -> str:
@@ -184,7 +200,33 @@ def notes(report: Json) -> list[str]:
     for entry in report["not_applicable"]:
         absent.setdefault(entry["reason"], []).append(entry["name"])
     lines = [f"No {' or '.join(names)}: that {reason}." for reason, names in absent.items()]
-    return [*lines, *report["notes"], *(note for score in report["scores"] for note in score["notes"])]
+    told = dict.fromkeys(note for score in report["scores"] for note in score["notes"])
+    return [*lines, *report["notes"], *told]
+
+
+def _against(report: Json) -> list[Json]:
+    """The rows of the table of differences from another run."""
+    scores = {score["name"]: score for score in report["scores"]}
+    rows = []
+    for row in report.get("against", {}).get("scores", []):
+        score = scores[row["name"]]
+        ends = [signed(end, score) for end in row["interval"] or ()]
+        rows.append(
+            {
+                "name": row["name"],
+                "value": figure(row["value"], score),
+                "other": figure(row["other"], score),
+                "difference": signed(row["difference"], score),
+                "interval": " to ".join(ends),
+                "verdict": row["verdict"] if row["comparable"] else "not comparable: computed otherwise",
+            }
+        )
+    return rows
+
+
+def signed(value: float, score: Json) -> str:
+    """A difference of two scores, with its sign."""
+    return f"{'−' if value < 0 else '+'}{figure(abs(value), score)}"
 
 
 def _subtitle(report: Json, recipe: Mapping[str, Any]) -> str:
@@ -209,7 +251,7 @@ def _card(score: Json) -> Json:
     top = score["range"][1] if score["better"] == "higher" else None
     return {
         "name": score["name"],
-        "arrow": "↑ higher is better" if score["better"] == "higher" else "↓ lower is better",
+        "arrow": {"higher": "↑ higher is better", "lower": "↓ lower is better"}.get(score["better"], ""),
         "value": figure(score["value"], score),
         "unit": score["unit"].strip(),
         "interval": " – ".join(ends),
@@ -220,7 +262,9 @@ def _card(score: Json) -> Json:
 
 
 def _measured(report: Json) -> list[tuple[str, str]]:
-    lines = [("seed", str(report["seed"])), ("weights", f"{report['weights'][:12]} (SHA-256)")]
+    lines = [("seed", str(report["seed"]))]
+    if "weights" in report:
+        lines.append(("weights", f"{report['weights'][:12]} (SHA-256)"))
     lines += [(name.replace("_", " "), f"{value:,}") for name, value in report["samples"].items()]
     lines += list(report["versions"].items())
     return [*lines, ("measured", report["created"].replace("T", " ").replace("+00:00", " UTC"))]

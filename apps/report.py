@@ -15,7 +15,7 @@ from torch import Tensor
 
 from disentangle.apps.charts import Matrix, columns, heatmap, number
 from disentangle.apps.history import in_words
-from disentangle.apps.page import data_uri, figure, notes, render_template, shared, sheet, verdict
+from disentangle.apps.page import data_uri, figure, judged, notes, render_template, shared, sheet, signed, verdict
 from disentangle.training.files import disk_errors, write_atomic
 
 Json = dict[str, Any]
@@ -110,6 +110,17 @@ def render(report: Json, pictures: Pictures, history: Sequence[Mapping[str, Any]
     )
 
 
+def render_codes(report: Json) -> str:
+    """The page of a report of plain arrays as HTML.
+
+    Args:
+        report: what :func:`disentangle.apps.evaluate.evaluate_arrays` returns.
+    """
+    total = sum(report["samples"].values())
+    subtitle = f"{report['data']['codes']} · {len(report['codes']['names'])} codes of {total:,} samples"
+    return render_template("codes.html.jinja", **judged(report, subtitle), **_matrices(report))
+
+
 def _figures(pictures: Pictures) -> dict[str, str]:
     figures = {"samples": data_uri(sheet(pictures.samples, 8)), "data": data_uri(sheet(pictures.data, 8)), "pairs": ""}
     if pictures.pairs is not None:
@@ -141,20 +152,20 @@ def _matrices(report: Json) -> Json:
         return {"heatmaps": [], "left_out": "", "codes_chart": "", "codes_title": ""}
     parts = {score["name"]: score["parts"] for score in report["scores"]}
     names = _short(codes["names"])
-    gap = parts["MIG"]
-    shares = [
-        [value / entropy if entropy > 0 else 0.0 for value in row]
-        for row, entropy in zip(_turned(gap["mutual_information"]), gap["entropy"], strict=True)
-    ]
-    matrices = {
-        "Mutual information, as a share of all there is to know about the factor": shares,
-        "DCI importance: how much the predictor of the factor rests on the code": _turned(
+    matrices = {}
+    if "MIG" in parts:
+        gap = parts["MIG"]
+        matrices["Mutual information, as a share of all there is to know about the factor"] = [
+            [value / entropy if entropy > 0 else 0.0 for value in row]
+            for row, entropy in zip(_turned(gap["mutual_information"]), gap["entropy"], strict=True)
+        ]
+    if "DCI disentanglement" in parts:
+        matrices["DCI importance: how much the predictor of the factor rests on the code"] = _turned(
             parts["DCI disentanglement"]["importance"]
-        ),
-    }
+        )
     tables = {title: Matrix(report["data"]["factors"], names, rows) for title, rows in matrices.items()}
     # One order for both, so that they can be compared.
-    order = list(tables.values())[-1].order()
+    order = list(tables.values())[-1].order() if tables else range(len(names))
     spread, unit = (codes["variance"], IN_USE) if codes["kl"] is None else (codes["kl"], KL)
     return {
         "heatmaps": [heatmap(matrix.take(order), title) for title, matrix in tables.items()],
@@ -194,12 +205,29 @@ def show(report: Json, page: Path, file: TextIO) -> None:
     table.add_column("beside it", style="dim")
     for score in report["scores"]:
         beside = " · ".join(f"{name} {figure(value, score)}" for name, value in score["baselines"].items())
-        arrow = "↑" if score["better"] == "higher" else "↓"
+        arrow = {"higher": "↑", "lower": "↓"}.get(score["better"], "")
         table.add_row(score["name"], figure(score["value"], score) + score["unit"], arrow, beside)
-    console.print(f"{report['run']}, step {report['step']:,}   (↑ higher is better, ↓ lower is better)", markup=False)
+    step = f", step {report['step']:,}" if "step" in report else ""
+    console.print(f"{report['run']}{step}   (↑ higher is better, ↓ lower is better)", markup=False)
     console.print(table)
+    if "against" in report:
+        console.print(differences(report), markup=False)
     recorded = [in_words(layer, kinds) for layer, kinds in report.get("conditioning", {}).items()]
     for note in [verdict(report), *recorded, *notes(report)]:
         if note:
             console.print(note, markup=False)
     console.print(f"report: {page}", markup=False, soft_wrap=True)
+
+
+def differences(report: Json) -> Table:
+    """The differences from another run."""
+    other = report["against"]["run"]
+    table = Table(box=None, padding=(0, 2, 0, 0), title=f"against {other}", title_justify="left")
+    for heading in ("score", "difference", "95 % interval", "this run is"):
+        table.add_column(heading, no_wrap=True)
+    scores = {score["name"]: score for score in report["scores"]}
+    for row in report["against"]["scores"]:
+        score = scores[row["name"]]
+        ends = " to ".join(signed(end, score) for end in row["interval"] or ())
+        table.add_row(row["name"], signed(row["difference"], score), ends, row["verdict"])
+    return table

@@ -7,6 +7,7 @@ import statistics
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +15,7 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from disentangle.errors import DisentangleWarning
-from disentangle.metrics.common import Floats, Integers, Result, as_codes, as_factors
+from disentangle.metrics.common import Floats, Result, as_codes, as_targets
 
 Matrix = NDArray[np.float64]
 
@@ -43,13 +44,13 @@ def perfect(factors: ArrayLike | Tensor, codes: int | None = None, seed: int = 0
     """The factors as codes, in random order: each code knows one factor, and knows it wholly.
 
     Args:
-        factors: ``(N, k)`` integers.
+        factors: ``(N, k)``, indices of values or real numbers.
         codes: how many codes, ``k`` if ``None``. Further codes are constant, as the unused codes of a good model are;
             where there are fewer than factors, some factors have none.
         seed: of the order.
     """
     array = np.asarray(factors.cpu() if isinstance(factors, Tensor) else factors)
-    array = as_factors(array, len(array))
+    array = as_targets(array, len(array))
     width = array.shape[1] if codes is None else codes
     columns = np.zeros((len(array), max(width, array.shape[1])))
     columns[:, : array.shape[1]] = array
@@ -176,15 +177,15 @@ def _parts(
     factors: ArrayLike | Tensor,
     test_codes: ArrayLike | Tensor | None,
     test_factors: ArrayLike | Tensor | None,
-) -> list[tuple[Floats, Integers]]:
+) -> list[tuple[Floats, NDArray[Any]]]:
     """Checked pairs of codes and factors: one, or that to learn from and that to test."""
     if (test_codes is None) != (test_factors is None):
         raise ValueError("test_codes and test_factors go together, got one of them")
     train = as_codes(codes)
-    pairs = [(train, as_factors(factors, len(train)))]
+    pairs = [(train, as_targets(factors, len(train)))]
     if test_codes is not None and test_factors is not None:
         test = as_codes(test_codes, "test_codes")
-        pairs.append((test, as_factors(test_factors, len(test), "test_factors")))
+        pairs.append((test, as_targets(test_factors, len(test), "test_factors")))
     return pairs
 
 

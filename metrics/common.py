@@ -81,12 +81,34 @@ def as_codes(codes: ArrayLike | Tensor, name: str = "codes") -> Floats:
     return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
 
 
-def as_factors(factors: ArrayLike | Tensor, samples: int, name: str = "factors") -> Integers:
-    """Factors ``(N, k)`` as int64, one row a code's row."""
+def as_targets(factors: ArrayLike | Tensor, samples: int, name: str = "factors") -> NDArray[Any]:
+    """Factors ``(N, k)`` of any real type, one row a code's row."""
     array = as_array(factors, name)
     if array.shape[0] != samples:
         raise ValueError(f"{name} must have a row for every code, got {array.shape[0]} rows for {samples} codes")
+    return array
+
+
+def as_factors(factors: ArrayLike | Tensor, samples: int, name: str = "factors") -> Integers:
+    """Factors ``(N, k)`` as int64, one row a code's row."""
+    array = as_targets(factors, samples, name)
     integers: Integers = array.astype(np.int64)
     if not np.array_equal(integers, array):
         raise ValueError(f"{name} must be integers, the index of each factor's value; bin continuous factors first")
     return integers
+
+
+def as_split(
+    codes: ArrayLike | Tensor,
+    factors: ArrayLike | Tensor,
+    test_codes: ArrayLike | Tensor,
+    test_factors: ArrayLike | Tensor,
+) -> tuple[Floats, Integers, Floats, Integers]:
+    """Codes and factors to learn from and others to test on, all checked; raises ValueError where columns differ."""
+    train, test = as_codes(codes), as_codes(test_codes, "test_codes")
+    targets = as_factors(factors, len(train))
+    test_targets = as_factors(test_factors, len(test), "test_factors")
+    for name, one, other in (("codes", train, test), ("factors", targets, test_targets)):
+        if one.shape[1] != other.shape[1]:
+            raise ValueError(f"{name} and test_{name} differ in columns: {one.shape[1]} and {other.shape[1]}")
+    return train, targets, test, test_targets

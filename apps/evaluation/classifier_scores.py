@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from disentangle.apps.evaluation.scoring import Json, Score, parts_of
+from disentangle.apps.evaluation.score import Json, Score, parts_of
 from disentangle.metrics import (
     accuracy,
     calibration_error,

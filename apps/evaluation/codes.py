@@ -1,22 +1,28 @@
 """The codes of pictures: which encoder reads them, what it makes of the data, and what can be had without one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from disentangle.apps.evaluate import Settings
-from disentangle.apps.evaluation.scoring import INACTIVE, Labelled, Score
-from disentangle.data import ImageSet, LabelledSet
+from disentangle.apps.evaluation.ledger import Arrays
+from disentangle.apps.evaluation.suite import CODES
+from disentangle.apps.evaluation.team import Team
+from disentangle.data import LabelledSet
 from disentangle.errors import UserError
 from disentangle.generator import Encoder, Generator
+from disentangle.metrics import MIG
 from disentangle.pictures import from_uint8, to_uint8
 from disentangle.training.draws import seeded
 from disentangle.training.encoder import EncoderRecord
 from disentangle.training.run import Run
+
+if TYPE_CHECKING:  # which is made with what is here
+    from disentangle.apps.evaluation.subject import Subject
 
 Json = dict[str, Any]
 
@@ -26,7 +32,9 @@ TELLING = 0.1
 LEAST_CODES = 20
 """Codes that scores need to learn from."""
 
-BATCH = 250
+INACTIVE = 0.01
+"""Variance of a code's mean, as a share of the prior's, below which the code counts as unused (Burda et al. 2016, arXiv
+1509.00519)."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +83,19 @@ def why_no_coder(run: Run, model: Generator, step: int) -> str:
     return ""
 
 
-def not_applicable(run: Run, model: Generator, step: int, data: ImageSet, coder: Coder | None) -> list[Json]:
-    """The scores that cannot be had, each with the reason."""
+def not_applicable(subject: "Subject", wanted: Collection[str]) -> list[Json]:
+    """Those of the wanted scores that cannot be had, each with the reason."""
+    run, model, coder = subject.run, subject.model, subject.coder
     reasons: dict[str, str] = {}
-    if not isinstance(data, LabelledSet):
-        absent = f"needs labelled pictures, and the data set {data.name!r} has no labels"
-        reasons |= {"MIG": absent, "DCI": absent}
+    absent = ""
+    if not isinstance(subject.data, LabelledSet):
+        absent = f"needs labelled pictures, and the data set {subject.data.name!r} has no labels"
     elif coder is None:
-        absent = f"needs codes of pictures, and {why_no_coder(run, model, step)}"
-        reasons |= {"MIG": absent, "DCI": absent}
+        absent = f"needs codes of pictures, and {why_no_coder(run, model, subject.step)}"
+    if absent:
+        reasons |= {score.title: absent for name, score in CODES.items() if name in wanted}
     if coder is None and run.encoder.checkpoints():
-        reasons["Regression error"] = f"needs an encoder, and {why_no_coder(run, model, step)}"
+        reasons["Regression error"] = f"needs an encoder, and {why_no_coder(run, model, subject.step)}"
     if coder is not None and not coder.inverts(model):
         noise = model.latent_size - len(coder.latents)
         reasons["Reconstruction error"] = (
@@ -112,15 +122,21 @@ def notes_on_encoder(run: Run, coder: Coder | None) -> list[str]:
 
 
 def reconstruct(model: Generator, coder: Coder, images: Tensor, device: torch.device) -> Tensor:
-    """What the generator makes of the codes of uint8 pictures, uint8."""
+    """What the generator makes of the codes of uint8 pictures, uint8 on the CPU."""
     latents = torch.tensor(coder.latents, device=device).argsort()  # the codes' order, as the latents'
-    return in_batches(
-        lambda x: checked(model.synthesize(coder.encoder.encode(from_uint8(x).to(device))[:, latents])), images
-    )
+    return checked(model.synthesize(coder.encoder.encode(from_uint8(images).to(device))[:, latents]))
 
 
-def encode(model: Encoder, data: LabelledSet, settings: Settings, device: torch.device) -> tuple[Labelled, Json]:
-    """Codes of pictures drawn at random without repetition, with their factors; and which codes are in use."""
+def read_codes(model: Encoder, data: LabelledSet, settings: Settings, device: torch.device, team: Team) -> Arrays:
+    """Codes of pictures drawn at random without repetition, with their factors; and which codes are in use.
+
+    Returns:
+        ``codes (n, d)``, ``factors (n, k)``, ``indices (n,)`` of the pictures, ``train``, how many of these are to
+        learn from, ``variance (d,)``, ``kl (d,)`` in nats, empty where the encoder has no posterior, ``active (d,)``.
+
+    Raises:
+        UserError: where there are too few pictures, or the codes are not finite.
+    """
     wanted = settings.train_samples + settings.test_samples
     n = min(wanted, len(data))
     train = n * settings.train_samples // wanted
@@ -131,39 +147,43 @@ def encode(model: Encoder, data: LabelledSet, settings: Settings, device: torch.
             "change their ratio"
         )
     chosen = torch.randperm(len(data), generator=seeded(settings.seed, "codes"))[:n]
-    means, divergences = [], []
-    for part in chosen.split(BATCH):
-        images = from_uint8(data.images(part)).to(device)
-        if hasattr(model, "posterior_of"):
-            mean, log_variance = model.posterior_of(images)
-            divergences.append((mean.square() + log_variance.exp() - log_variance - 1).cpu().double() / 2)
-        else:
-            mean = model.encode(images)
-        means.append(mean.float().cpu())
-    codes = torch.cat(means)
+    gaussian = hasattr(model, "posterior_of")
+
+    def read(indices: Tensor) -> Tensor:
+        images = from_uint8(data.images(indices)).to(device)
+        if not gaussian:
+            return model.encode(images).double()
+        mean, log_variance = model.posterior_of(images)  # type: ignore[attr-defined]
+        divergence = (mean.square() + log_variance.exp() - log_variance - 1) / 2
+        return torch.cat([mean.double(), divergence.double()], dim=1)
+
+    found = team.map("codes", read, chosen)
+    codes, divergence = found.tensor_split(2, dim=1) if gaussian else (found, found[:, :0])
     if not bool(codes.isfinite().all()):
         raise UserError("the codes are not finite: the training has diverged; score an earlier step with --checkpoint")
-    variance = codes.double().var(dim=0)
-    info: Json = {
-        "variance": variance.tolist(),
-        "kl": torch.cat(divergences).mean(0).tolist() if divergences else None,
-        "active": (variance > INACTIVE).tolist(),
+    variance = codes.var(dim=0)
+    return {
+        "codes": codes.float().numpy(),
+        "factors": data.factors(chosen).numpy(),
+        "indices": chosen.numpy(),
+        "train": np.array(train),
+        "variance": variance.numpy(),
+        "kl": divergence.mean(0).numpy(),
+        "active": (variance > INACTIVE).numpy(),
     }
-    return Labelled(codes.numpy(), data.factors(chosen).numpy(), train, data.factor_names), info
 
 
-def relate(codes: Json, directions: Json, gap: Score, factors: Sequence[str], latents: Sequence[int]) -> None:
+def relate(codes: Json, directions: Json, gap: MIG, factors: Sequence[str], latents: Sequence[int]) -> None:
     """Name every code by the direction that moves it alone, and tell of every direction what its code knows.
 
     Args:
-        codes: what :func:`encode` says of the codes; gets their names.
+        codes: which of them are in use; gets their names.
         directions: the report's; those that a factor goes with get its name.
-        gap: MIG.
+        gap: MIG of the codes.
         factors: names of the factors.
         latents: which latent each code is.
     """
-    entropy = np.array(gap.parts["entropy"])
-    information = np.array(gap.parts["mutual_information"])
+    entropy, information = gap.entropy, gap.mutual_information
     shares = np.divide(information, entropy, out=np.zeros_like(information), where=entropy > 0)
     codes["names"] = [f"code {j + 1}" for j in range(len(shares))]
     places = {latent: j for j, latent in enumerate(latents)}
@@ -188,8 +208,3 @@ def checked(images: Tensor) -> Tensor:
             "the generated pictures are not finite: the training has diverged; score an earlier step with --checkpoint"
         )
     return to_uint8(images)
-
-
-def in_batches(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """The function's results for a few rows at a time, put together."""
-    return torch.cat([function(part) for part in rows.split(BATCH)])

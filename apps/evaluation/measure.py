@@ -1,55 +1,44 @@
-"""From a run to the contents of its report: draws pictures and codes, and has them scored."""
+"""From a run to the contents of its report: scores are planned, computed where they are not yet, and gathered."""
 
 import datetime
 import logging
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from disentangle import __version__
 from disentangle.apps.evaluate import Settings
-from disentangle.apps.evaluation.codes import (
-    checked,
-    encode,
-    find_coder,
-    in_batches,
-    not_applicable,
-    notes_on_encoder,
-    reconstruct,
-    relate,
-)
-from disentangle.apps.evaluation.scoring import (
-    Labelled,
-    Score,
-    score_dci,
-    score_mig,
-    score_pictures,
-    score_reconstructions,
-    score_regression,
-)
+from disentangle.apps.evaluation.codes import not_applicable, notes_on_encoder, relate, why_no_coder
+from disentangle.apps.evaluation.errors import score_reconstructions, score_regression, score_siblings
+from disentangle.apps.evaluation.ledger import Entry, Ledger
+from disentangle.apps.evaluation.pictures import PICTURES
+from disentangle.apps.evaluation.score import Labelled, Score, quiet
+from disentangle.apps.evaluation.subject import DEFAULT_PICTURES, Subject, describe
+from disentangle.apps.evaluation.suite import CODES, select
+from disentangle.apps.evaluation.team import Team
 from disentangle.apps.report import Pictures
-from disentangle.data import ImageSet, LabelledSet
+from disentangle.data import ImageSet
 from disentangle.directions import discover, measure_activity
 from disentangle.directions.draw import traverse
 from disentangle.errors import UserError
 from disentangle.generator import Generator
-from disentangle.metrics import load_features
+from disentangle.metrics import mig, udr
 from disentangle.training.draws import seeded
-from disentangle.training.hardware import choose_device
-from disentangle.training.networks import hash_network, load_network
 from disentangle.training.run import Run
 
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
-VERSION = 1
+VERSION = 2
 """Version of ``report.json``."""
 
 SHOWN, SHOWN_PAIRS = 48, 24
@@ -64,11 +53,9 @@ FAINT = 0.005
 ALONE = 0.999
 """Entry of a direction's vector, of unit length, from which on it moves one latent alone."""
 
-PICTURES = 2_000
-"""Pictures on each side of the Fréchet distance, if nothing else is asked for."""
 
-RECONSTRUCTED = 1_000
-"""Pictures whose reconstruction is measured."""
+ENOUGH_FOR_UDR = 1_000
+"""Pictures whose codes are compared between models, as published."""
 
 
 class Clock:
@@ -89,13 +76,130 @@ class Clock:
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 3)
 
 
+@dataclass(frozen=True)
+class Task:
+    """A score, or several that come of one computation.
+
+    Attributes:
+        name: what ``--scores`` calls it, and its file.
+        title: what it is called while one waits.
+        inputs: everything that decides it.
+        compute: the scores.
+        prepare: makes what it needs, by all processes together.
+    """
+
+    name: str
+    title: str
+    inputs: Json
+    compute: Callable[[], list[Score]]
+    prepare: Callable[[], object] | None = None
+
+
+def plan(subject: Subject) -> list[Task]:
+    """What is to be scored of a generator, in the order of the report."""
+    settings, wanted, tasks = subject.settings, select(subject.settings.scores), []
+    if subject.labelled_data is not None:
+        tasks = [
+            code_task(name, subject.labelled[0], settings, subject.code_inputs) for name in CODES if name in wanted
+        ]
+    for name, score in PICTURES.items():
+        if name in wanted:
+            inputs = subject.identity | score.inputs(subject)
+            prepare = (lambda: subject.features) if score.compares else None
+            tasks.append(Task(name, score.title, inputs, partial(score.scores, subject), prepare))
+    coder = subject.coder
+    if coder is not None and coder.record is not None:
+        record = coder.record
+        tasks.append(Task("regression", "Regression error", record.to_dict(), lambda: [score_regression(record)]))
+    if coder is not None and coder.inverts(subject.model):
+        inputs = subject.code_inputs | {"samples": subject.reconstructions}
+        compute = lambda: [score_reconstructions(*subject.reconstructed)]  # noqa: E731
+        tasks.append(Task("reconstruction", "Reconstruction error", inputs, compute, lambda: subject.reconstructed))
+    return tasks
+
+
+def siblings_task(subject: Subject, siblings: Sequence[Subject]) -> Task:
+    """UDR of the subject among runs that differ in their seed alone.
+
+    Raises:
+        UserError: where one of them has no codes, or saw other data.
+    """
+    everyone = [subject, *siblings]
+    for other in everyone:
+        if other.labelled_data is None:
+            reason = why_no_coder(other.run, other.model, other.step) or "its data set has no labels"
+            raise UserError(f"UDR compares codes, and {other.run.path} has none: {reason}")
+        if other.identity["data"] != subject.identity["data"]:
+            raise UserError(f"UDR compares runs on the same data, and {other.run.path} is on {other.data.name!r}")
+
+    def score() -> list[Score]:
+        found = [other.labelled for other in everyone]
+        codes = [labelled.codes[:ENOUGH_FOR_UDR] for labelled, _ in found]
+        divergences = [info["kl"] for _, info in found]
+        with quiet():
+            result = udr(codes, None if None in divergences else divergences)
+        return [score_siblings(result, [other.run.name for other in siblings])]
+
+    return Task(
+        "udr", "UDR", {"all": [other.code_inputs for other in everyone]}, score, lambda: [o.labelled for o in everyone]
+    )
+
+
+def code_task(name: str, labelled: Labelled, settings: Settings, inputs: Json) -> Task:
+    """A score of codes; ``inputs`` are what decides these."""
+    score = CODES[name]
+    return Task(
+        name,
+        score.title,
+        inputs | {field: getattr(settings, field) for field in score.inputs},
+        partial(score.scores, labelled, settings),
+    )
+
+
+def compute(tasks: Sequence[Task], team: Team, ledger: Ledger | None, clock: Clock) -> list[Score]:
+    """The scores of all tasks, those that are in the ledger already from there.
+
+    What several tasks need is made by all processes together; then the tasks are dealt to them, and each keeps its own
+    in the ledger as soon as it is done.
+    """
+    done: dict[str, Entry] = {}
+    for task in tasks:
+        entry = ledger.read(task.name, task.inputs) if ledger is not None else None
+        if entry is not None:
+            done[task.name] = entry
+    team.wait()  # nobody writes before all have read: they must agree on what is left
+    if done:
+        logger.info("%d of %d are done already", len(done), len(tasks))
+    left = [task for task in tasks if task.name not in done]
+    for task in left:
+        if task.prepare is not None:
+            task.prepare()
+    for task in team.deal(left):
+        start = time.perf_counter()
+        with clock(task.title):
+            done[task.name] = Entry(task.compute(), time.perf_counter() - start)
+        if ledger is not None:
+            ledger.write(task.name, task.inputs, done[task.name].scores, done[task.name].seconds)
+    everything = team.join(done)
+    return [score for task in tasks for score in everything[task.name].scores]
+
+
 @torch.no_grad()
-def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
-    """All numbers and pictures of a run's report. Writes nothing.
+def measure(
+    run: Run,
+    settings: Settings,
+    ledger: Ledger | None = None,
+    team: Team | None = None,
+    siblings: Sequence[Run] = (),
+) -> tuple[Json, Pictures]:
+    """All numbers and pictures of a run's report.
 
     Args:
         run: the run.
         settings: what is measured.
+        ledger: where scores are kept as they are done; those of the same inputs are not computed again.
+        team: the processes that share the work.
+        siblings: runs that differ in their seed alone, for UDR.
 
     Returns:
         The contents of ``report.json`` but for the command, and the pictures of ``report.html``.
@@ -103,51 +207,40 @@ def measure(run: Run, settings: Settings) -> tuple[Json, Pictures]:
     Raises:
         UserError: where the run has no such checkpoint, its data are missing or too few, or its pictures not finite.
     """
-    clock = Clock()
+    clock, team = Clock(), team or Team()
     with clock("reading the model and the data"):
-        step = run.step if settings.checkpoint is None else settings.checkpoint
-        device = choose_device(settings.device)
-        model, weights = load_model(run, step, device)
-        data = run.data()
-        if len(data) < 4:
-            raise UserError(f"the data set {data.name!r} has {len(data)} pictures: scores need at least 4")
-    with clock("Fréchet distance"):
-        frechet, generated, real = compare_pictures(model, data, settings)
-    scores, samples, pairs = [frechet], {"pictures": len(generated)}, None
-    coder = find_coder(run, model, step, device)
-    if coder is not None and coder.record is not None:
-        scores.append(score_regression(coder.record))
-    if coder is not None and coder.inverts(model):
-        with clock("reconstructions"):
-            originals = real[:RECONSTRUCTED]
-            reconstructions = reconstruct(model, coder, originals, device)
-            scores.append(score_reconstructions(originals, reconstructions))
-            samples["reconstructions"] = len(originals)
-            pairs = originals[:SHOWN_PAIRS], reconstructions[:SHOWN_PAIRS]
-    labelled, codes = None, None
-    if coder is not None and isinstance(data, LabelledSet):
+        subject = Subject(run, settings, team, ledger)
+        tasks = plan(subject)
+        if siblings:
+            alike = replace(settings, checkpoint=None)
+            tasks.append(siblings_task(subject, [Subject(other, alike, team) for other in siblings]))
+    labelled, codes, coder = None, None, subject.coder
+    if subject.labelled_data is not None:
         with clock("codes"):
-            labelled, codes = encode(coder.encoder, data, settings, device)
-            samples |= {"train_codes": labelled.train, "test_codes": len(labelled.codes) - labelled.train}
-        scores = [*score_codes(labelled, settings, clock), *scores]
+            labelled, codes = subject.labelled
+    scores = compute(tasks, team, ledger, clock)
     with clock("directions"):
-        directions, strips = follow(model, settings.seed)
+        directions, strips = follow(subject.model, settings.seed)
     if codes is not None and labelled is not None and coder is not None:
-        relate(codes, directions, scores[0], labelled.names, coder.latents)
-    report = head(run, model, step, settings, weights, data) | {
-        "samples": samples,
+        with quiet():
+            gap = mig(*labelled.to_learn)
+        relate(codes, directions, gap, labelled.names, coder.latents)
+    with clock("pictures"):
+        pictures = show(subject, strips)
+    report = head(run, subject.model, subject.step, settings, subject.weights, subject.data) | {
+        "samples": samples_of(subject),
         "scores": [score.to_dict() for score in scores],
-        "not_applicable": not_applicable(run, model, step, data, coder),
-        "notes": [*notes_on_encoder(run, coder), *clipped(data, settings, samples)],
+        "not_applicable": not_applicable(subject, select(settings.scores)),
+        "notes": [*notes_on_encoder(run, coder), *clipped(subject)],
         "codes": codes,
         "encoder": coder.record.to_dict() if coder is not None and coder.record is not None else None,
         "directions": directions,
     }
-    return report | foot(clock), Pictures(generated[:SHOWN], real[:SHOWN], pairs, strips)
+    return report | foot(clock), pictures
 
 
 def head(run: Run, model: object, step: int, settings: Settings, weights: str, data: ImageSet) -> Json:
-    """What every report begins with: what was measured."""
+    """What every report of a run begins with: what was measured."""
     return {
         "version": VERSION,
         "run": run.name,
@@ -166,40 +259,25 @@ def foot(clock: Clock) -> Json:
     return {"versions": versions(), "seconds": clock.seconds, "created": created}
 
 
-def score_codes(labelled: Labelled, settings: Settings, clock: Clock) -> list[Score]:
-    """MIG, then the three parts of DCI."""
-    with clock("MIG"):
-        gap = score_mig(labelled, seed=settings.seed)
-    with clock(f"DCI by {settings.dci_learner}".replace("_", " ")):
-        # One rotation where each costs minutes.
-        rotations = 3 if settings.dci_learner == "random_forest" else 1
-        return [gap, *score_dci(labelled, learner=settings.dci_learner, seed=settings.seed, rotations=rotations)]
+def samples_of(subject: Subject) -> dict[str, int]:
+    """How many of each there were."""
+    samples = {"pictures": subject.count}
+    if subject.coder is not None and subject.coder.inverts(subject.model):
+        samples["reconstructions"] = subject.reconstructions
+    if subject.labelled_data is not None:
+        labelled, _ = subject.labelled
+        samples |= {"train_codes": labelled.train, "test_codes": len(labelled.codes) - labelled.train}
+    return samples
 
 
-def load_model(run: Run, step: int, device: torch.device) -> tuple[Generator, str]:
-    """The averaged generator of the checkpoint after ``step``, in evaluation mode, and the hash of its weights.
-
-    Raises:
-        UserError: where there is no such checkpoint, or it is damaged.
-    """
-    if step not in run.checkpoints():
-        possible = ", ".join(map(str, run.checkpoints()))
-        raise UserError(f"{run.path} has no checkpoint of step {step}: possible: {possible}")
-    folder = run.checkpoint_path(step) / "ema"
-    weights = hash_network(folder)
-    return cast(Generator, load_network(folder).to(device=device).eval().requires_grad_(False)), weights
-
-
-def compare_pictures(model: Generator, data: ImageSet, settings: Settings) -> tuple[Score, Tensor, Tensor]:
-    """The Fréchet distance, and what it compared: generated pictures and pictures of the data, uint8."""
-    n = min(settings.samples or PICTURES, len(data) // 2)
-    latents = model.sample_latents(n, seeded(settings.seed, "samples"))
-    # As files would hold them: the data have 8 bits, so a finer generated picture would differ from all of them.
-    generated = in_batches(lambda z: checked(model.synthesize(z)), latents)
-    chosen = torch.randperm(len(data), generator=seeded(settings.seed, "pictures"))[: 2 * n]
-    real, other = data.images(chosen[:n]), data.images(chosen[n:])
-    network = load_features(device=latents.device)
-    return score_pictures(network, generated, real, other, seed=settings.seed), generated, real
+def show(subject: Subject, strips: list[Tensor]) -> Pictures:
+    """The first of the pictures that were compared, of the reconstructions, and the strips."""
+    pairs = None
+    if subject.coder is not None and subject.coder.inverts(subject.model):
+        originals = subject.data.images(subject.chosen[: min(SHOWN_PAIRS, subject.reconstructions)])
+        pairs = originals, subject.reconstruct(originals)
+    generated = subject.generate(subject.latents[:SHOWN])
+    return Pictures(generated, subject.data.images(subject.chosen[: min(SHOWN, subject.count)]), pairs, strips)
 
 
 def follow(model: Generator, seed: int) -> tuple[Json, list[Tensor]]:
@@ -224,34 +302,23 @@ def follow(model: Generator, seed: int) -> tuple[Json, list[Tensor]]:
     return info, [traverse(model, found, k, start, positions) for k in best]
 
 
-def clipped(data: ImageSet, settings: Settings, samples: dict[str, int]) -> list[str]:
+def clipped(subject: Subject) -> list[str]:
     """Notes on numbers that the data set was too small for."""
+    settings = subject.settings
     wanted = {
-        "pictures": settings.samples or PICTURES,
+        "pictures": settings.samples or DEFAULT_PICTURES,
         "train_codes": settings.train_samples,
         "test_codes": settings.test_samples,
     }
     fewer = [
         f"{got:,} {name.replace('_', ' ')} instead of {wanted[name]:,}"
-        for name, got in samples.items()
+        for name, got in samples_of(subject).items()
         if name in wanted and got < wanted[name]
     ]
-    return [f"The data set has only {len(data):,} pictures: {', '.join(fewer)}."] if fewer else []
-
-
-def describe(data: ImageSet) -> Json:
-    """The data set as the report names it."""
-    factors = list(data.factor_names) if isinstance(data, LabelledSet) else None
-    return {
-        "name": data.name,
-        "size": data.size,
-        "channels": data.channels,
-        "pictures": len(data),
-        "factors": factors,
-    }
+    return [f"The data set has only {len(subject.data):,} pictures: {', '.join(fewer)}."] if fewer else []
 
 
 def versions() -> dict[str, str]:
     """Of what decides the numbers."""
-    names = ("torch", "numpy", "scikit-learn")
+    names = ("torch", "numpy", "scikit-learn", "scipy")
     return {"disentangle": __version__, "python": platform.python_version()} | {name: version(name) for name in names}

@@ -1,6 +1,7 @@
 """``disentangle evaluate``: what it measures of a run, what it writes, and what it refuses."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,17 +14,23 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
 from tiny import RECIPES, make_trainer
 from torch import Tensor, nn
 
 from disentangle.apps.cli import main
 from disentangle.apps.evaluate import Settings, evaluate
-from disentangle.apps.evaluation import measure as measure_module
-from disentangle.apps.evaluation.codes import encode
+from disentangle.apps.evaluation import pictures as pictures_module
+from disentangle.apps.evaluation import subject as subject_module
+from disentangle.apps.evaluation.codes import read_codes
 from disentangle.apps.evaluation.measure import follow, measure
-from disentangle.apps.evaluation.scoring import score_dci, score_mig
+from disentangle.apps.evaluation.schema import ADAPTER
+from disentangle.apps.evaluation.score import quiet
+from disentangle.apps.evaluation.subject import unpack
+from disentangle.apps.evaluation.suite import CODES
+from disentangle.apps.evaluation.team import Team
 from disentangle.errors import UserError
-from disentangle.metrics import frechet_distance, load_features
+from disentangle.metrics import frechet_distance, load_features, udr
 from disentangle.models import EigenGAN
 from disentangle.training.draws import seeded
 from disentangle.training.recipe import DataConfig
@@ -45,7 +52,7 @@ class Corners:
 @pytest.fixture
 def corners(monkeypatch: pytest.MonkeyPatch) -> None:
     """The feature network costs seconds; what is not about it does without."""
-    monkeypatch.setattr(measure_module, "load_features", lambda device=None: Corners())
+    monkeypatch.setattr(pictures_module, "load_features", lambda name, device=None: Corners())
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +99,7 @@ def test_a_vae_gets_every_score_and_the_files_hold_them(runs: dict[str, Path]) -
         "Fréchet distance",
         "Reconstruction error",
     ]
-    assert (report["version"], report["kind"], report["step"], report["seed"]) == (1, "vae", 6, 0)
+    assert (report["version"], report["kind"], report["step"], report["seed"]) == (2, "vae", 6, 0)
     assert report["samples"] == {"pictures": 24, "reconstructions": 24, "train_codes": 150, "test_codes": 80}
     for score in report["scores"]:
         assert isinstance(score["value"], float)
@@ -152,10 +159,11 @@ def test_the_frechet_distance_is_a_direct_call(trained: dict[str, Path]) -> None
 def test_the_scores_of_codes_are_direct_calls(trained: dict[str, Path]) -> None:
     run = Run.open(trained["vae"])
     report, _ = measure(run, FEW)
-    labelled, _ = encode(run.load_generator(), run.data(), FEW, CPU)
-    assert by_name(report)["MIG"] == score_mig(labelled, seed=0).to_dict()
-    for score in score_dci(labelled, learner="random_forest", seed=0):
-        assert by_name(report)[score.name] == score.to_dict()
+    arrays = read_codes(run.load_generator(), run.data(), FEW, CPU, Team())
+    labelled, _ = unpack(arrays, run.data())
+    for name in ("mig", "dci"):
+        for score in CODES[name].scores(labelled, FEW):
+            assert by_name(report)[score.name] == score.to_dict()
 
 
 class Pixels:
@@ -191,20 +199,21 @@ class Seer(nn.Module):
 
 def test_a_perfect_encoder_gets_perfect_scores() -> None:
     data = Pixels(3_500)
-    labelled, codes = encode(Seer(), data, Settings(train_samples=1_000, test_samples=500), CPU)
+    settings = Settings(train_samples=1_000, test_samples=500)
+    labelled, codes = unpack(read_codes(Seer(), data, settings, CPU, Team()), data)
     assert len(data.asked) == len(set(data.asked)) == 1_500
     assert torch.equal(torch.from_numpy(labelled.factors), data.factors(torch.tensor(data.asked)))
     assert np.allclose(labelled.codes[:, :2], labelled.factors[:, ::-1] * [-1, 2])
     assert codes["active"] == [True, True, False]
     assert codes["kl"] is None
-    gap = score_mig(labelled, seed=0)
+    (gap,) = CODES["mig"].scores(labelled, settings)
     assert gap.value == pytest.approx(gap.baselines["perfect"])
     assert gap.value > 0.98 > 0.5 > gap.baselines["rotated"]
 
 
 def test_few_data_are_shared_out_in_proportion() -> None:
     data = Pixels(90)
-    labelled, _ = encode(Seer(), data, Settings(), CPU)
+    labelled, _ = unpack(read_codes(Seer(), data, Settings(), CPU, Team()), data)
     assert (labelled.train, len(labelled.codes)) == (60, 90)
     assert sorted(data.asked) == list(range(90))
 
@@ -310,16 +319,16 @@ def test_a_diverged_run_is_refused_and_the_old_report_stays(
     run = Run.open(runs["vae"])
     evaluate(run, FEW)
     before = {name: (run.path / name).read_bytes() for name in ("report.json", "report.html")}
-    real = measure_module.load_network
+    real = subject_module.load_network
 
     def diverged(path: Path) -> nn.Module:
         model = real(path)
         next(model.parameters()).data.fill_(torch.nan)
         return model
 
-    monkeypatch.setattr(measure_module, "load_network", diverged)
+    monkeypatch.setattr(subject_module, "load_network", diverged)
     with pytest.raises(UserError, match="diverged"):
-        evaluate(run, FEW)
+        evaluate(run, FEW, fresh=True)
     assert before == {name: (run.path / name).read_bytes() for name in before}
 
 
@@ -335,3 +344,102 @@ def test_help_shows_an_example_and_does_not_wait_for_torch() -> None:
     assert "disentangle evaluate runs/" in done.stdout
     for option in ("--samples", "--seed", "--out", "--device", "--checkpoint", "--dci-learner", "--train-samples"):
         assert option in done.stdout
+
+
+@pytest.mark.usefixtures("corners")
+def test_a_report_keeps_to_its_schema(runs: dict[str, Path]) -> None:
+    for kind in ("vae", "gan", "classifier"):
+        report = evaluate(Run.open(runs[kind]), FEW)
+        ADAPTER.validate_python(report)
+        with pytest.raises(ValidationError):
+            ADAPTER.validate_python(report | {"version": 1})
+
+
+@pytest.mark.usefixtures("corners")
+def test_an_evaluation_that_was_stopped_goes_on(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run.open(runs["vae"])
+    whole, _ = measure(run, FEW)
+    real = CODES["dci"].compute
+
+    def stopped(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(CODES, "dci", replace(CODES["dci"], compute=stopped))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(run, FEW)
+    assert not (run.path / "report.json").exists()
+    assert (run.path / "scores/mig.json").exists()
+    monkeypatch.setitem(CODES, "dci", replace(CODES["dci"], compute=real))
+    monkeypatch.setitem(CODES, "mig", replace(CODES["mig"], compute=stopped))  # what is done is not done again
+    report = evaluate(run, FEW)
+    assert report["scores"] == whole["scores"]
+    assert "MIG" not in report["seconds"]
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(run, replace(FEW, seed=1))  # other inputs: what was done is of no use
+
+
+@pytest.mark.usefixtures("corners")
+def test_a_run_against_itself_differs_by_nothing(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--train-samples", "150", "--test-samples", "80", "--samples", "24"]
+    main(["evaluate", str(runs["vae"]), "--against", str(runs["vae"]), *words])
+    report = json.loads((runs["vae"] / "report.json").read_text())
+    ADAPTER.validate_python(report)
+    rows = {row["name"]: row for row in report["against"]["scores"]}
+    assert list(rows) == list(by_name(report))
+    assert (rows["MIG"]["difference"], rows["MIG"]["interval"], rows["MIG"]["verdict"]) == (0, [0, 0], "not clear")
+    assert all(row["paired"] for name, row in rows.items() if by_name(report)[name]["resamples"])
+    assert f"Against {runs['vae'].name}" in (runs["vae"] / "report.html").read_text()
+    assert "not clear" in capsys.readouterr().out
+
+
+TOGETHER = """
+import sys
+from pathlib import Path
+import torch
+from disentangle.apps.evaluate import Settings, evaluate
+from disentangle.apps.evaluation import pictures
+from disentangle.training.run import Run
+
+class Corners:
+    name = "corners"
+    def __call__(self, images):
+        return torch.nn.functional.adaptive_avg_pool2d(images, 4).flatten(1)
+
+pictures.load_features = lambda name, device=None: Corners()
+evaluate(Run.open(sys.argv[1]), Settings(train_samples=400, test_samples=150, samples=300), out=Path(sys.argv[2]))
+"""
+
+
+def test_two_processes_write_the_report_that_one_writes(runs: dict[str, Path], tmp_path: Path, corners: None) -> None:
+    script = tmp_path / "together.py"
+    script.write_text(TOGETHER)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run(
+        [sys.executable, *launcher, str(script), str(runs["vae"]), str(tmp_path / "out")],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        check=True,
+        capture_output=True,
+    )
+    alone, _ = measure(Run.open(runs["vae"]), Settings(train_samples=400, test_samples=150, samples=300))
+    together = json.loads((tmp_path / "out/report.json").read_text())
+    assert together["scores"] == json.loads(json.dumps(alone["scores"]))
+    assert len(list((tmp_path / "out/scores").glob("*.json"))) == 4
+
+
+@pytest.mark.usefixtures("corners")
+def test_runs_of_other_seeds_give_a_score_without_labels(
+    runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, words = runs["vae"], ["--train-samples", "150", "--test-samples", "80", "--samples", "24", "--scores", "mig"]
+    main(["evaluate", str(run), "--siblings", str(run), *words])
+    report = json.loads((run / "report.json").read_text())
+    ADAPTER.validate_python(report)
+    score = by_name(report)["UDR"]
+    codes, kl = np.load(run / "scores/codes.npz")["codes"], report["codes"]["kl"]
+    with quiet():
+        direct = udr([codes, codes], [kl, kl])
+    assert score["value"] == direct.model_scores[0]
+    assert set(score["baselines"]) == {"rotated", "perfect", "noise"}
+    assert "UDR" in capsys.readouterr().out
+    with pytest.raises(UserError, match="has none: this generator has no encoder"):
+        evaluate(Run.open(run), FEW, siblings=[Run.open(runs["gan"])])

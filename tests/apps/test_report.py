@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from disentangle.apps import report as report_module
-from disentangle.apps.evaluation.scoring import Score
+from disentangle.apps.evaluation.score import Score
 from disentangle.apps.page import facts, scalars, sheet, verdict
 from disentangle.apps.report import Pictures, render, show, write
 from disentangle.errors import UserError

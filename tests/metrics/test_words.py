@@ -26,6 +26,8 @@ def test_constant_factors_and_dead_codes():
     ]
     assert dead_codes(np.ones((5, 2))) == ["codes 0, 1 are constant: nothing can be known from such a code"]
     assert dead_codes(noise(100, 4)) == []
+    large = np.column_stack([noise(100, 1), np.full(100, 1e20)])  # its computed deviation is 16384
+    assert dead_codes(large) == ["code 1 is constant: nothing can be known from such a code"]
     assert dead_codes(np.full((5, 1), 0.1, np.float32)) == ["code 0 is constant: nothing can be known from such a code"]
 
 

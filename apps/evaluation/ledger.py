@@ -1,0 +1,116 @@
+"""Scores that are done, a file each: an evaluation that was stopped goes on, and a score is added in its own time.
+
+A score is kept under the hash of everything that decides it. What was computed otherwise, or cannot be read, counts as
+not done: it is computed again and never trusted.
+"""
+
+import hashlib
+import io
+import json
+import logging
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from disentangle.apps.evaluation.score import Score
+from disentangle.training.files import write_atomic
+
+Json = dict[str, Any]
+Arrays = dict[str, NDArray[Any]]
+
+FORMAT = 1
+"""Raised whenever a score comes out otherwise from the same inputs, so that older files are not taken for it."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A task that is done.
+
+    Attributes:
+        scores: what came out.
+        seconds: how long it took.
+    """
+
+    scores: list[Score]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Scores kept in a folder, ``NAME.json`` each, and arrays, ``NAME.npz``.
+
+    Attributes:
+        folder: where.
+        fresh: whether what is there is to be computed again.
+    """
+
+    folder: Path
+    fresh: bool = False
+
+    def read(self, name: str, inputs: Mapping[str, Any]) -> Entry | None:
+        """What was computed of ``name`` from these inputs; ``None`` where it was not, or its file is damaged."""
+        if self.fresh:
+            return None
+        try:
+            kept = json.loads((self.folder / f"{name}.json").read_text())
+            if kept["key"] != key_of(inputs):
+                return None
+            return Entry([Score.from_dict(score) for score in kept["scores"]], float(kept["seconds"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s is damaged (%s): computing it again", self.folder / f"{name}.json", error)
+            return None
+
+    def write(self, name: str, inputs: Mapping[str, Any], scores: Sequence[Score], seconds: float) -> None:
+        """Keep a task that is done.
+
+        Raises:
+            UserError: where it cannot be written.
+            ValueError: where a number is not finite, which JSON cannot hold.
+        """
+        values = {
+            "key": key_of(inputs),
+            "inputs": dict(inputs),
+            "seconds": seconds,
+            "scores": [score.to_dict() for score in scores],
+        }
+        text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write_atomic(self.folder / f"{name}.json", text)
+
+    def arrays(self, name: str, inputs: Mapping[str, Any], compute: Callable[[], Arrays]) -> Arrays:
+        """Arrays from ``NAME.npz``, or, where they are not there or of other inputs, computed and kept."""
+        key = key_of(inputs)
+        kept = None if self.fresh else self._kept_arrays(name, key)
+        if kept is not None:
+            return kept
+        arrays = compute()
+        raw = io.BytesIO()
+        np.savez(raw, allow_pickle=False, key=np.array(key), **arrays)
+        write_atomic(self.folder / f"{name}.npz", raw.getvalue())
+        return arrays
+
+    def _kept_arrays(self, name: str, key: str) -> Arrays | None:
+        path = self.folder / f"{name}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                right = str(file["key"]) == key
+                return {field: file[field] for field in file.files if field != "key"} if right else None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            logger.warning("%s is damaged (%s): computing it again", path, error)
+            return None
+
+
+def key_of(inputs: Mapping[str, Any]) -> str:
+    """SHA-256 of everything that decides a result, and of the format."""
+    text = json.dumps({"format": FORMAT, **inputs}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

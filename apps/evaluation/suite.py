@@ -1,0 +1,208 @@
+"""The scores of codes, by the names that ``--scores`` takes, and what each of their numbers means in a sentence.
+
+A new score of codes is one entry of :data:`CODES`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from disentangle import metrics
+from disentangle.apps.evaluation.pictures import PICTURES
+from disentangle.apps.evaluation.score import Labelled, Part, Score, counted, quiet, reference_results, scores_of
+from disentangle.errors import unknown_name
+from disentangle.metrics import CodeScore
+
+if TYPE_CHECKING:  # the command imports this module's caller
+    from disentangle.apps.evaluate import Settings
+
+Compute = Callable[[Labelled, "Settings"], CodeScore]
+
+
+@dataclass(frozen=True)
+class CodeMeasure:
+    """A score of codes.
+
+    Attributes:
+        compute: its result for labelled codes.
+        parts: attribute of the result -> how the report shows it; the first carries what the result is made of.
+        inputs: names of the settings that decide it besides the codes.
+    """
+
+    compute: Compute
+    parts: Mapping[str, Part]
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What all of it is called: a word that its numbers share, or the one number."""
+        names = [part.name for part in self.parts.values()]
+        return names[0] if len(names) == 1 else names[0].split()[0]
+
+    def scores(self, labelled: Labelled, settings: "Settings") -> list[Score]:
+        """The numbers, with intervals and reference points."""
+        # Where a predictor takes minutes, one rotation has to do.
+        rotations = 1 if self.inputs and settings.dci_learner == "gbt" else 3
+        with quiet():
+            result = self.compute(labelled, settings)
+            about = {"samples": list(result.samples), "learner": result.learner, "seed": settings.seed}
+            return scores_of(
+                result,
+                self.parts,
+                points=reference_results(result, settings.seed, rotations),
+                samples=counted(result.samples),
+                settings=about | {"rotations": rotations},
+                factors=labelled.names,
+            )
+
+
+CODES: dict[str, CodeMeasure] = {
+    "mig": CodeMeasure(
+        lambda labelled, _: metrics.mig(*labelled.to_learn),
+        {
+            "score": Part(
+                "MIG",
+                "How much more the best code knows about a factor than the second best: 1 if each factor has a code of "
+                "its own, 0 if what is known is shared out evenly.",
+            )
+        },
+    ),
+    "dci": CodeMeasure(
+        lambda labelled, settings: metrics.dci(*labelled.split, learner=settings.dci_learner, seed=settings.seed),
+        {
+            "disentanglement": Part(
+                "DCI disentanglement",
+                "Whether a code is about one factor only: 1 if so, 0 if each code matters to all factors alike.",
+            ),
+            "completeness": Part(
+                "DCI completeness",
+                "Whether one code is enough for a factor: 1 if so, 0 if a factor is spread over all codes alike.",
+            ),
+            "informativeness": Part(
+                "DCI informativeness",
+                "How often the codes together give a factor away: the accuracy of the predictors, averaged over "
+                "factors, on pictures that they have not seen.",
+            ),
+        },
+        inputs=("dci_learner",),
+    ),
+    "mig-sup": CodeMeasure(
+        lambda labelled, _: metrics.mig_sup(*labelled.to_learn),
+        {
+            "score": Part(
+                "MIG-sup",
+                "How much more a code knows about its best factor than about the second best: MIG seen from the codes, "
+                "which a code of two factors lowers and a factor of two codes does not.",
+            )
+        },
+    ),
+    "jemmig": CodeMeasure(
+        lambda labelled, _: metrics.jemmig(*labelled.to_learn),
+        {
+            "score": Part(
+                "JEMMIG",
+                "MIG that also counts what else the best code knows: 1 if each factor has a code of its own that knows "
+                "nothing besides.",
+            )
+        },
+    ),
+    "dcimig": CodeMeasure(
+        lambda labelled, _: metrics.dcimig(*labelled.to_learn),
+        {
+            "score": Part(
+                "DCIMIG",
+                "How much the codes that know one factor best know of it, less what they know of others, as a share of "
+                "all there is to know.",
+            )
+        },
+    ),
+    "sap": CodeMeasure(
+        lambda labelled, _: metrics.sap(*labelled.split),
+        {
+            "score": Part(
+                "SAP",
+                "How much better a threshold on the best code predicts a factor than one on the second best: even "
+                "perfect codes stay far below 1.",
+            )
+        },
+    ),
+    "modularity": CodeMeasure(
+        lambda labelled, _: metrics.modularity(*labelled.to_learn),
+        {
+            "score": Part(
+                "Modularity",
+                "Whether a code knows about one factor only; rotated codes and noise can stand above perfect ones.",
+            )
+        },
+    ),
+    "explicitness": CodeMeasure(
+        lambda labelled, _: metrics.explicitness(*labelled.split),
+        {
+            "score": Part(
+                "Explicitness",
+                "How well a linear classifier tells a factor's values apart by the codes: the area under its ROC "
+                "curve, 1 at best and 0.5 by guessing.",
+            )
+        },
+    ),
+    "irs": CodeMeasure(
+        lambda labelled, _: metrics.irs(*labelled.to_learn),
+        {
+            "score": Part(
+                "IRS",
+                "How little a code moves, at worst, when factors other than its own change: 1 if not at all.",
+            )
+        },
+    ),
+    "infomec": CodeMeasure(
+        lambda labelled, _: metrics.infomec(*labelled.to_learn),
+        {
+            "modularity": Part(
+                "InfoMEC modularity",
+                "Whether a code has information about one factor only; noise has some, too, so it stands far above 0.",
+            ),
+            "compactness": Part("InfoMEC compactness", "Whether a factor's information is in one code only."),
+            "explicitness": Part(
+                "InfoMEC explicitness",
+                "How much of the factors' information a linear classifier gets out of the codes, as a share of all.",
+            ),
+        },
+    ),
+    "beta-vae": CodeMeasure(
+        lambda labelled, settings: metrics.beta_vae_score(metrics.Rows(*labelled.to_learn), seed=settings.seed),
+        {
+            "score": Part(
+                "β-VAE score",
+                "How often one tells from the differences of codes which factor a number of pairs of pictures share.",
+            )
+        },
+    ),
+    "factor-vae": CodeMeasure(
+        lambda labelled, settings: metrics.factor_vae_score(metrics.Rows(*labelled.to_learn), seed=settings.seed),
+        {
+            "score": Part(
+                "FactorVAE score",
+                "How often the code that varies least among pictures that share a factor tells which factor that is; "
+                "full rotations can score high.",
+            )
+        },
+    ),
+}
+"""Name -> score."""
+
+STANDARD = ("mig", "dci", "frechet")
+"""What is scored if nothing else is asked for, besides the errors of encoders, which cost next to nothing."""
+
+
+def select(wanted: Sequence[str]) -> frozenset[str]:
+    """The names of scores that ``--scores`` asks for; ``standard`` and ``full`` stand for several.
+
+    Raises:
+        UserError: for a name that is none.
+    """
+    known = [*CODES, *PICTURES]
+    suites = {"standard": STANDARD, "full": tuple(known), "codes": tuple(CODES), "pictures": tuple(PICTURES)}
+    for name in wanted:
+        if name not in known and name not in suites:
+            raise unknown_name("score", name, [*suites, *known])
+    return frozenset(score for name in wanted for score in suites.get(name, (name,)))

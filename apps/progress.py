@@ -1,0 +1,41 @@
+"""How far a long task is: a bar on a terminal, nothing elsewhere."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Advance:
+    """Told how far a task is.
+
+    Attributes:
+        by: that so many more are done.
+        to: that so many are done in all.
+    """
+
+    by: Callable[[int], None] = lambda count: None
+    to: Callable[[int], None] = lambda count: None
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Advance]:
+    """A bar on standard error while the body runs, where a person sees it.
+
+    Args:
+        label: what is being done.
+        total: of how many things.
+    """
+    if not sys.stderr.isatty():
+        yield Advance()
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(file=sys.stderr), transient=True) as bars:
+        task = bars.add_task(label, total=total)
+        yield Advance(
+            lambda count: bars.advance(task, count),
+            lambda count: bars.update(task, completed=count),
+        )
