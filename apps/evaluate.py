@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -85,6 +86,7 @@ class Args(Settings):
         run: the run's folder.
         out: folder for report.json and report.html; by default the run's.
         against: another run's folder, scored alike, to whose scores those of this one are compared.
+        siblings: runs that differ from this one in their seed alone: how alike their codes are (UDR), without labels.
         codes: in place of a run, codes (n, d) in a .npy, .npz or .csv file …
         factors: … and the factors (n, k) that they are of, integers.
         factor_names: names of the factors in that file.
@@ -95,6 +97,7 @@ class Args(Settings):
     run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")] = None
     out: Path | None = None
     against: Path | None = None
+    siblings: tuple[Path, ...] = ()
     codes: Path | None = None
     factors: Path | None = None
     factor_names: tuple[str, ...] = ()
@@ -135,7 +138,8 @@ def main(argv: list[str]) -> None:
 
         run = Run.open(args.run or Path())
         other = None if args.against is None else Run.open(args.against)
-        report = evaluate(run, args, out=args.out, against=other, fresh=args.fresh, command=command)
+        siblings = [Run.open(path) for path in args.siblings]
+        report = evaluate(run, args, out=args.out, against=other, siblings=siblings, fresh=args.fresh, command=command)
         folder = args.out or run.path
     if report:
         from disentangle.apps.report import show
@@ -149,6 +153,7 @@ def evaluate(
     *,
     out: Path | None = None,
     against: "Run | None" = None,
+    siblings: "Sequence[Run]" = (),
     fresh: bool = False,
     command: str | None = None,
 ) -> dict[str, Any]:
@@ -161,6 +166,7 @@ def evaluate(
         settings: what is measured; by default :class:`Settings` as they are.
         out: where to write; by default the run's folder.
         against: another run, scored alike, to which this one is compared.
+        siblings: runs that differ in their seed alone, for UDR.
         fresh: compute everything anew.
         command: what the report names as the command that makes it again.
 
@@ -181,11 +187,11 @@ def evaluate(
     called = {"command": command or shlex.join(["disentangle", "evaluate", str(run.path)])}
     team = Team()
     if run.kind == "classifier":
-        if against is not None:
+        if against is not None or siblings:
             raise UserError(f"{run.path} is a classifier: `disentangle compare` puts classifiers side by side")
         report, page = _classifier(run, settings, called)
     else:
-        report, page = _generator(run, settings, folder, against, fresh, called, team)
+        report, page = _generator(run, settings, folder, against, siblings, fresh, called, team)
     if team.rank == 0:
         from disentangle.apps.report import write
 
@@ -208,6 +214,7 @@ def _generator(
     settings: Settings,
     folder: Path,
     against: "Run | None",
+    siblings: "Sequence[Run]",
     fresh: bool,
     called: dict[str, Any],
     team: "Team",
@@ -217,7 +224,7 @@ def _generator(
     from disentangle.apps.evaluation.measure import measure
     from disentangle.apps.report import render
 
-    report, pictures = measure(run, settings, Ledger(folder / SCORES, fresh), team)
+    report, pictures = measure(run, settings, Ledger(folder / SCORES, fresh), team, siblings)
     if against is not None:
         if against.kind == "classifier":
             raise UserError(f"{against.path} is a classifier, and {run.path} a generator: name another generator")

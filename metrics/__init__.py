@@ -25,6 +25,7 @@ from disentangle.metrics.factor_vae import FactorVAE, factor_vae_score
 from disentangle.metrics.feature_cache import FeatureCache, cache_key
 from disentangle.metrics.features import FeatureNetwork, load_features
 from disentangle.metrics.frechet import Frechet, frechet_distance
+from disentangle.metrics.infomec import InfoMEC, infomec
 from disentangle.metrics.irs import IRS, irs
 from disentangle.metrics.jemmig import JEMMIG, jemmig
 from disentangle.metrics.kernel import Kernel, kernel_distance
@@ -38,6 +39,7 @@ from disentangle.metrics.precision_recall import PrecisionRecall, precision_reca
 from disentangle.metrics.sampling import Encoded, Rows
 from disentangle.metrics.sap import SAP, sap
 from disentangle.metrics.trust import CodeScore, Source
+from disentangle.metrics.udr import UDR, udr
 from disentangle.metrics.variation import VariationPredictability, variation_predictability
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "JEMMIG",
     "MIG",
     "SAP",
+    "UDR",
     "Accuracy",
     "Activeness",
     "BetaVAE",
@@ -59,6 +62,7 @@ __all__ = [
     "FeatureCache",
     "FeatureNetwork",
     "Frechet",
+    "InfoMEC",
     "Kernel",
     "Likelihood",
     "MIGSup",
@@ -86,6 +90,7 @@ __all__ = [
     "factor_vae_score",
     "frechet_distance",
     "halves",
+    "infomec",
     "interval",
     "irs",
     "jemmig",
@@ -104,6 +109,7 @@ __all__ = [
     "reliability",
     "rotated",
     "sap",
+    "udr",
     "variation_predictability",
     "wilson_interval",
 ]

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from disentangle.metrics.information import BINNINGS, Binning, Integers, Matrix, check, gap, tabulate
+from disentangle.metrics.common import Integers
+from disentangle.metrics.information import BINNINGS, Binning, Matrix, check, gap, tabulate
 from disentangle.metrics.trust import CodeScore, Source
 from disentangle.metrics.words import warn
 
@@ -63,7 +64,7 @@ def dcimig(
 ) -> DCIMIG:
     r"""How much of the factors is known by codes of their own.
 
-    .. math:: \frac{\sum_j \max_{i:\, j(i) = j} \big(I(c_i; v_{j(i)}) - \max_{l \ne j(i)} I(c_i; v_l)\big)}{\sum_j H(v_j)}
+    .. math:: \frac{\sum_j \max_{i:\, j(i) = j} \big(I(c_i; v_j) - \max_{l \ne j} I(c_i; v_l)\big)}{\sum_j H(v_j)}
 
     where code :math:`i` is about factor :math:`j(i) = \arg\max_j I(c_i; v_j)`. Unlike MIG, a factor may have several
     codes; unlike MIG-sup, codes that are about nothing cost nothing.

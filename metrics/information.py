@@ -69,7 +69,7 @@ class Table:
             "code": self.code_entropy[:, None],
         }[normaliser]
         whole = np.broadcast_to(whole, self.information.shape)
-        return np.divide(self.information, whole, out=np.zeros_like(self.information), where=whole > 0)
+        return np.asarray(np.divide(self.information, whole, out=np.zeros_like(whole), where=whole > 0))
 
     def cautions(self, perfect_loses: bool = True) -> list[str]:
         """What a reader must know of the arrays; ``perfect_loses``: whether bins fewer than values lower the score."""
@@ -149,7 +149,8 @@ def bin_values(code: Floats, bins: int, binning: Binning = "width") -> Integers:
     values.
     """
     if binning == "quantile":
-        return np.digitize(code, np.quantile(code, np.arange(1, bins) / bins, method="inverted_cdf"), right=True)
+        last = -(-len(code) * np.arange(1, bins) // bins) - 1  # where each bin but the last one ends, in order of size
+        return np.digitize(code, np.sort(code)[last], right=True)
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             edges = np.histogram_bin_edges(code, bins)[1:-1]
@@ -186,8 +187,19 @@ def entropy(labels: Integers) -> Matrix:
 
 def gap(values: Matrix) -> Matrix:
     """How far the greatest number of each column is above the second, or above 0 where a column has but one."""
-    best = np.sort(np.vstack([values, np.zeros(values.shape[1])]), axis=0)
+    best = np.sort(np.vstack([values, np.zeros((2, values.shape[1]))]), axis=0)
     return np.asarray(best[-1] - best[-2])
+
+
+def rescaled(values: Floats, axis: int | None = None) -> Matrix:
+    """Values divided by a power of two near their greatest, where that is so great or small that squares get lost.
+
+    Args:
+        values: of any shape.
+        axis: 0 to divide each column by its own.
+    """
+    exponent = np.frexp(np.abs(values).max(axis=axis, keepdims=True))[1]
+    return np.ldexp(values.astype(np.float64), np.where(np.abs(exponent) > 60, -exponent, 0))
 
 
 def check(kind: str, name: str, known: dict[str, str]) -> None:

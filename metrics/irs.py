@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from disentangle.metrics.common import Floats, Integers, as_codes
-from disentangle.metrics.information import Matrix, label
+from disentangle.metrics.information import Matrix, label, rescaled
 from disentangle.metrics.trust import CodeScore, Source
 from disentangle.metrics.words import constant_factors, dead_codes, varies, warn
 
@@ -36,7 +36,7 @@ class IRS(CodeScore):
     @property
     def score(self) -> float:
         """The mean over codes of their greatest robustness, weighed by deviation; 0 where nothing counts."""
-        return float(self.robustness.max(axis=1) @ self.weights)
+        return min(1.0, float(self.robustness.max(axis=1) @ self.weights))
 
 
 def irs(
@@ -79,9 +79,7 @@ def irs(
     labels = label(factors, len(codes), bins)
     active, varying = varies(codes), varies(labels)
     rows = np.ascontiguousarray(codes.T)
-    # Squares and sums of the greatest floats overflow; a power of two changes no digit of what is a ratio.
-    exponent = int(np.frexp(np.abs(rows).max())[1])
-    rows = np.ldexp(rows.astype(np.float64), -exponent) if abs(exponent) > 100 else rows
+    rows = rescaled(rows).astype(rows.dtype)  # the sum of the greatest floats overflows
     deviations = np.abs(rows - rows.mean(axis=1, keepdims=True)).max(axis=1).astype(np.float64)
     robustness = np.zeros((len(rows), labels.shape[1]))
     for j in np.flatnonzero(varying):

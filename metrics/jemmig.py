@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from disentangle.metrics.information import BINNINGS, Binning, Integers, Matrix, Table, gap, tabulate
+from disentangle.metrics.common import Integers
+from disentangle.metrics.information import BINNINGS, Binning, Matrix, Table, gap, tabulate
 from disentangle.metrics.trust import CodeScore, Source
 from disentangle.metrics.words import warn
 
@@ -59,9 +60,8 @@ def jemmig(
 
     .. math:: 1 - \frac1k \sum_{j=1}^{k} \frac{H(c_{(1)}, v_j) - I(c_{(1)}; v_j) + I(c_{(2)}; v_j)}{H(v_j) + \log B}
 
-    with :math:`B` bins. MIG does not see what else the best code is full of; the joint entropy does. So does the
-    number of bins: perfect codes score below 1 unless their values and the bins are as many and equally frequent, and
-    codes that hold still have a low joint entropy. Judge a score beside its reference points.
+    with :math:`B` bins. MIG does not see what else the best code is full of; the joint entropy does. It is low for
+    codes of few values, too, whatever they know: judge a score beside its reference points.
 
     The score is one minus the published number, as Carbonneau et al. (arXiv 2012.09276) have it, with 10 bins; the
     published one, of which less is better, is :attr:`JEMMIG.published`. Do and Tran spread each code over its

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from disentangle.metrics.information import BINNINGS, NORMALISERS, Binning, Matrix, Normaliser, gap, tabulate
 from disentangle.metrics.trust import CodeScore, Source
-from disentangle.metrics.words import warn
+from disentangle.metrics.words import varies, warn
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,8 @@ def mig_sup(
 ) -> MIGSup:
     r"""How much more each code knows of its best factor than of the second best: MIG's supplement.
 
-    .. math:: \frac1{|A|} \sum_{i \in A} \Big(\frac{I(c_i; v_{(1)})}{H(v_{(1)})} - \frac{I(c_i; v_{(2)})}{H(v_{(2)})}\Big)
+    .. math:: \frac1{|A|} \sum_{i \in A}
+              \Big(\frac{I(c_i; v_{(1)})}{H(v_{(1)})} - \frac{I(c_i; v_{(2)})}{H(v_{(2)})}\Big)
 
     over the active codes :math:`A`. MIG sees a factor that is spread over codes; this sees a code that mixes factors.
 
@@ -86,12 +87,12 @@ def mig_sup(
     """
     table = tabulate(codes, factors, bins, binning, factor_bins)
     varying = table.varying
-    active = (table.codes.astype(np.float64).var(axis=0) > least_variance) & (table.codes != table.codes[0]).any(axis=0)
+    alive = varies(table.codes)
+    active = alive & (table.codes.astype(np.float64).var(axis=0) > least_variance)
     words = table.cautions(perfect_loses=normaliser != "code")
-    if not active.all():
-        words.append(
-            f"{np.sum(~active)} of {len(active)} codes do not count: their variance is {least_variance} or less"
-        )
+    if (alive & ~active).any():
+        numbers = ", ".join(map(str, np.flatnonzero(alive & ~active)))
+        words.append(f"codes that do not count, for their variance is {least_variance:g} or less: {numbers}")
     return MIGSup(
         f"{BINNINGS[binning]}, {NORMALISERS[normaliser]}, codes of variance above {least_variance:g}",
         gap(table.normalised(normaliser)[:, varying].T),

@@ -10,6 +10,7 @@ from scipy.special import digamma
 from sklearn.preprocessing import StandardScaler, scale
 
 from disentangle.metrics.common import Floats, Integers
+from disentangle.metrics.information import rescaled
 
 Matrix = NDArray[np.float64]
 
@@ -37,10 +38,8 @@ def nearest_information(codes: Floats, factors: Integers, neighbours: int = 10, 
 
 def _parted(code: Floats, seed: int) -> Matrix:
     """The code, centred, at unit variance, with noise that leaves no two samples equal; as scikit-learn draws it."""
-    exponent = int(np.frexp(np.abs(code).max())[1])
-    if abs(exponent) > 50:  # squares would leave the range of floats; a power of two changes no digit
-        code = np.ldexp(code.astype(np.float64), -exponent)
-    x = scale(StandardScaler().fit_transform(code[:, None]).astype(np.float64), with_mean=False)[:, 0]
+    column = rescaled(code).astype(code.dtype)[:, None]
+    x = scale(StandardScaler().fit_transform(column).astype(np.float64), with_mean=False)[:, 0]
     noise = np.random.RandomState(seed).standard_normal(len(x))
     return np.asarray(x + 1e-10 * max(1, float(np.abs(x).mean())) * noise)
 
@@ -64,25 +63,35 @@ def _information(x: Matrix, factor: Integers, neighbours: int) -> float:
 def _radius(x: Matrix, start: Integers, count: Integers, k: Integers) -> Matrix:
     """Distance of each ``x`` to its ``k``-th neighbour in its run of ``count`` sorted numbers from ``start``."""
     here = np.arange(len(x))
-    radius, farthest = np.full(len(x), np.inf), here
+    radius = np.full(len(x), np.inf)
     for below in range(int(k.max()) + 1):  # the neighbours are `below` numbers below x and `k - below` above it
         low, high = here - below, here - below + k
         inside = (low >= start) & (high < start + count) & (below <= k)
-        low, high = np.where(inside, low, here), np.where(inside, high, here)
-        spread = np.maximum(x - x[low], x[high] - x)
-        better = inside & (spread < radius)
-        radius = np.where(better, spread, radius)
-        farthest = np.where(better, np.where(x - x[low] > x[high] - x, low, high), farthest)
+        spread = np.maximum(x - x[np.where(inside, low, here)], x[np.where(inside, high, here)] - x)
+        radius = np.where(inside, np.minimum(radius, spread), radius)
     # In short runs scikit-learn takes distances from squares, and their rounding decides whether the neighbour itself
     # is nearer than the radius: one more sample of a few. Its numbers are the published ones.
-    y = x[farthest]
-    rounded = np.sqrt(np.maximum((x * x + -2 * x * y) + y * y, 0))
-    return np.where(k >= count // 2, rounded, radius)
+    short = k >= count // 2
+    if short.any():
+        radius[short] = _rounded(x, here[short], start[short], count[short], k[short])
+    return radius
+
+
+def _rounded(x: Matrix, here: Integers, start: Integers, count: Integers, k: Integers) -> Matrix:
+    """The same of the numbers at ``here``, as ``√(x² - 2xy + y²)``, with the rounding of that."""
+    place = np.arange(count.max())
+    others = np.minimum(start[:, None] + place, len(x) - 1)
+    mine, y = x[here, None], x[others]
+    squares = np.maximum((mine * mine + -2 * mine * y) + y * y, 0)
+    squares[(place >= count[:, None]) | (others == here[:, None])] = np.inf
+    squares.sort(axis=1)
+    return np.sqrt(squares[np.arange(len(here)), k - 1])
 
 
 def _nearer(sorted_x: Matrix, x: Matrix, radius: Matrix) -> Integers:
     """How many of ``sorted_x``, itself one of them, are nearer to each ``x`` than ``radius``."""
     last = len(sorted_x) - 1
+    radius = np.maximum(radius, np.finfo(np.float64).smallest_subnormal)  # rounded to 0: itself alone
     low = np.searchsorted(sorted_x, x - radius)
     high = np.searchsorted(sorted_x, x + radius, side="right") - 1
     # x ± radius is rounded, so that numbers at the very distance may be on either side of it.

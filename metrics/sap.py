@@ -130,14 +130,14 @@ def _squared_correlation(codes: Floats, factors: NDArray[np.generic]) -> Matrix:
     y, _ = _centred(factors)
     x_squares, y_squares = np.sum(x**2, axis=0), np.sum(y**2, axis=0)
     with np.errstate(over="ignore"):  # an infinite variance is above the least one, too
-        alive = varies(codes) & (x_squares / max(len(x) - 1, 1) * x_unit**2 > LEAST_VARIANCE)
+        alive = x_squares / max(len(x) - 1, 1) * x_unit**2 > LEAST_VARIANCE
     products = np.outer(x_squares, y_squares)
     squared = np.divide((x.T @ y) ** 2, products, out=np.zeros_like(products), where=alive[:, None] & (products > 0))
     return np.asarray(squared.clip(0, 1))
 
 
 def _centred(columns: NDArray[np.generic]) -> tuple[Matrix, Matrix]:
-    """Columns of mean 0, in units in which none is greater than 1, and these units."""
+    """Columns of mean 0 (a constant one is 0 throughout), in units of their greatest size, and these units."""
     array = columns.astype(np.float64)
     unit = np.abs(array).max(axis=0)
     unit[unit == 0] = 1

@@ -1,10 +1,12 @@
-"""The errors of what reads codes off pictures, as numbers of a report."""
+"""Scores that take no labels: the errors of what reads codes off pictures, and how alike several models' codes are."""
 
 import math
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from disentangle.apps.evaluation.score import Score
+from disentangle.metrics import UDR
 from disentangle.training.encoder import EncoderRecord
 
 
@@ -49,4 +51,26 @@ def score_regression(record: EncoderRecord) -> Score:
         baselines={"prior's mean": 1.0},
         settings={"samples": record.settings.test_pictures, "steps": record.step, "seed": record.settings.seed},
         parts={"mse": list(record.mse), "r2": list(record.r2), "names": list(record.names)},
+    )
+
+
+def score_siblings(result: UDR, names: Sequence[str]) -> Score:
+    """How well the codes of the first of some models are found again among the others'.
+
+    Args:
+        result: of all models.
+        names: of the others.
+    """
+    return Score(
+        name="UDR",
+        variant=f"{result.variant}; {result.samples[0]:,} codes of {len(names) + 1} models",
+        value=float(result.model_scores[0]),
+        better="higher",
+        range=(0.0, None),
+        explanation="How alike the codes of models are that differ in their seed alone, up to order and sign: "
+        "disentangled codes are found again, entangled ones differ each time.",
+        baselines=result.reference_points,
+        settings={"samples": list(result.samples), "models": [*names]},
+        parts={"model_scores": result.model_scores.tolist(), "pairwise": result.pairwise.tolist()},
+        notes=tuple(f"{words[:1].upper()}{words[1:]}." for words in result.warnings),
     )

@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from disentangle import __version__
 from disentangle.apps.evaluate import Settings
-from disentangle.apps.evaluation.codes import not_applicable, notes_on_encoder, relate
-from disentangle.apps.evaluation.errors import score_reconstructions, score_regression
+from disentangle.apps.evaluation.codes import not_applicable, notes_on_encoder, relate, why_no_coder
+from disentangle.apps.evaluation.errors import score_reconstructions, score_regression, score_siblings
 from disentangle.apps.evaluation.ledger import Entry, Ledger
 from disentangle.apps.evaluation.pictures import PICTURES
 from disentangle.apps.evaluation.score import Labelled, Score, quiet
@@ -28,8 +28,9 @@ from disentangle.apps.report import Pictures
 from disentangle.data import ImageSet
 from disentangle.directions import discover, measure_activity
 from disentangle.directions.draw import traverse
+from disentangle.errors import UserError
 from disentangle.generator import Generator
-from disentangle.metrics import mig
+from disentangle.metrics import mig, udr
 from disentangle.training.draws import seeded
 from disentangle.training.run import Run
 
@@ -51,6 +52,10 @@ FAINT = 0.005
 
 ALONE = 0.999
 """Entry of a direction's vector, of unit length, from which on it moves one latent alone."""
+
+
+ENOUGH_FOR_UDR = 1_000
+"""Pictures whose codes are compared between models, as published."""
 
 
 class Clock:
@@ -113,6 +118,33 @@ def plan(subject: Subject) -> list[Task]:
     return tasks
 
 
+def siblings_task(subject: Subject, siblings: Sequence[Subject]) -> Task:
+    """UDR of the subject among runs that differ in their seed alone.
+
+    Raises:
+        UserError: where one of them has no codes, or saw other data.
+    """
+    everyone = [subject, *siblings]
+    for other in everyone:
+        if other.labelled_data is None:
+            reason = why_no_coder(other.run, other.model, other.step) or "its data set has no labels"
+            raise UserError(f"UDR compares codes, and {other.run.path} has none: {reason}")
+        if other.identity["data"] != subject.identity["data"]:
+            raise UserError(f"UDR compares runs on the same data, and {other.run.path} is on {other.data.name!r}")
+
+    def score() -> list[Score]:
+        found = [other.labelled for other in everyone]
+        codes = [labelled.codes[:ENOUGH_FOR_UDR] for labelled, _ in found]
+        divergences = [info["kl"] for _, info in found]
+        with quiet():
+            result = udr(codes, None if None in divergences else divergences)
+        return [score_siblings(result, [other.run.name for other in siblings])]
+
+    return Task(
+        "udr", "UDR", {"all": [other.code_inputs for other in everyone]}, score, lambda: [o.labelled for o in everyone]
+    )
+
+
 def code_task(name: str, labelled: Labelled, settings: Settings, inputs: Json) -> Task:
     """A score of codes; ``inputs`` are what decides these."""
     score = CODES[name]
@@ -154,7 +186,11 @@ def compute(tasks: Sequence[Task], team: Team, ledger: Ledger | None, clock: Clo
 
 @torch.no_grad()
 def measure(
-    run: Run, settings: Settings, ledger: Ledger | None = None, team: Team | None = None
+    run: Run,
+    settings: Settings,
+    ledger: Ledger | None = None,
+    team: Team | None = None,
+    siblings: Sequence[Run] = (),
 ) -> tuple[Json, Pictures]:
     """All numbers and pictures of a run's report.
 
@@ -163,6 +199,7 @@ def measure(
         settings: what is measured.
         ledger: where scores are kept as they are done; those of the same inputs are not computed again.
         team: the processes that share the work.
+        siblings: runs that differ in their seed alone, for UDR.
 
     Returns:
         The contents of ``report.json`` but for the command, and the pictures of ``report.html``.
@@ -174,6 +211,9 @@ def measure(
     with clock("reading the model and the data"):
         subject = Subject(run, settings, team, ledger)
         tasks = plan(subject)
+        if siblings:
+            alike = replace(settings, checkpoint=None)
+            tasks.append(siblings_task(subject, [Subject(other, alike, team) for other in siblings]))
     labelled, codes, coder = None, None, subject.coder
     if subject.labelled_data is not None:
         with clock("codes"):

@@ -155,7 +155,9 @@ class PictureScore:
     parts: Mapping[str, Part]
     compute: Callable[["Subject"], Computed]
     inputs_of: tuple[str, ...] | None = None
-    samples: Callable[["Subject", Any], str] = lambda subject, result: f"{result.n:,} pictures on each side"
+    samples: Callable[["Subject", Any], str] = lambda subject, result: (
+        f"features of {result.features}, {result.n:,} pictures on each side"
+    )
 
     def inputs(self, subject: "Subject") -> Json:
         """What decides it besides the weights, the data and the seed."""

@@ -1,5 +1,6 @@
 """One number of a report, and all that a reader needs to judge it."""
 
+import math
 import re
 import statistics
 import warnings
@@ -7,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ class Score:
         variant: which definition, with what settings: scores of different variants are not comparable.
         value: the number.
         better: ``"higher"``, ``"lower"``, or empty where neither is.
-        range: least and greatest possible value; ``None`` where there is no greatest.
+        range: least and greatest possible value; ``None`` where there is none.
         explanation: one sentence on what it measures.
         baselines: name -> value of the reference points, computed in the same way.
         spreads: name -> standard deviation of a reference point over seeds, where there are several.
@@ -46,7 +47,7 @@ class Score:
     variant: str
     value: float
     better: str
-    range: tuple[float, float | None]
+    range: tuple[float | None, float | None]
     explanation: str
     baselines: dict[str, float] = field(default_factory=dict)
     spreads: dict[str, float] = field(default_factory=dict)
@@ -113,25 +114,8 @@ class Part:
     range: tuple[float, float | None] | None = None
 
 
-class Judged(Protocol):
-    """A result that knows its halves: :class:`~disentangle.metrics.CodeScore` and those of features."""
-
-    @property
-    def variant(self) -> str: ...
-
-    @property
-    def warnings(self) -> tuple[str, ...]: ...
-
-    bounds: ClassVar[tuple[float, float | None]]
-
-    @property
-    def halves(self) -> list[Result]: ...
-
-    def to_dict(self) -> dict[str, Any]: ...
-
-
 def scores_of(
-    result: Judged,
+    result: Result,
     parts: Mapping[str, Part],
     *,
     points: Mapping[str, Sequence[Result]],
@@ -153,35 +137,47 @@ def scores_of(
     for attribute, part in parts.items():
         means, spreads = summarise(points, attribute)
         resamples = resamples_of(result, attribute)
-        value, (least, greatest) = float(getattr(result, attribute)), part.range or result.bounds
-        ends = interval(value, resamples) if len(resamples) > 1 else None
-        if ends is None and not hasattr(result, "halves") and attribute == "score":
-            ends = getattr(result, "interval", None)
+        value = float(getattr(result, attribute))
+        bounds: tuple[float, float | None] = getattr(result, "bounds", (0.0, None))
+        least, greatest = bounds if part.range is None else part.range
+        ends = ends_of(result, attribute, resamples)
+        if ends is not None:
+            ends = max(least, ends[0]), ends[1] if greatest is None else min(greatest, ends[1])
         scores.append(
             Score(
                 name=part.name,
                 variant=f"{result.variant}; {samples}",
                 value=value,
                 better=part.better,
-                range=(least, greatest),
+                range=(least if math.isfinite(least) else None, greatest),
                 explanation=part.explanation,
                 baselines=means,
                 spreads=spreads,
-                interval=ends and (max(least, ends[0]), ends[1] if greatest is None else min(greatest, ends[1])),
+                interval=ends,
                 resamples=resamples,
                 settings=settings,
                 parts={} if scores else parts_of(result),
-                notes=() if scores else tuple(named(words, factors) for words in result.warnings),
+                notes=() if scores else tuple(named(words, factors) for words in getattr(result, "warnings", ())),
             )
         )
     return scores
 
 
-def resamples_of(result: Judged, attribute: str) -> tuple[float, ...]:
+def resamples_of(result: Result, attribute: str) -> tuple[float, ...]:
     """A number on random halves of the samples, where the result has these."""
     if getattr(result, "source", None) is None:
         return ()
-    return tuple(float(getattr(half, attribute)) for half in result.halves)
+    return tuple(float(getattr(half, attribute)) for half in result.halves)  # type: ignore[attr-defined]
+
+
+def ends_of(result: Result, attribute: str, resamples: Sequence[float]) -> tuple[float, float] | None:
+    """95% interval of a number: from its resamples, or what the result itself knows of its score."""
+    if len(resamples) > 1:
+        return interval(float(getattr(result, attribute)), resamples)
+    if attribute == "score" and not hasattr(type(result), "halves"):
+        ends: tuple[float, float] | None = getattr(result, "interval", None)
+        return ends
+    return None
 
 
 def reference_results(result: CodeScore, seed: int, rotations: int) -> dict[str, list[Result]]:
@@ -201,7 +197,7 @@ def summarise(points: Mapping[str, Sequence[Result]], attribute: str) -> tuple[d
     return means, {name: statistics.stdev(numbers) for name, numbers in values.items() if len(numbers) > 1}
 
 
-def parts_of(result: Judged | Result) -> Json:
+def parts_of(result: Result) -> Json:
     """What the result holds besides what a :class:`Score` already says."""
     known = ("score", "variant", "samples", "warnings", "seed", "learner", "resamples")
     return {name: part for name, part in result.to_dict().items() if name not in known}

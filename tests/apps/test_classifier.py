@@ -13,9 +13,9 @@ from runs import recorded_run
 from tiny import RECIPES, make_trainer
 from torch import Tensor, nn
 
-from disentangle.apps import classifier as classifier_module
 from disentangle.apps.cli import main
 from disentangle.apps.evaluate import Settings, evaluate
+from disentangle.apps.evaluation import classifier as classifier_module
 from disentangle.apps.evaluation.classifier import conditioning, measure_classifier
 from disentangle.apps.evaluation.classifier_scores import calibrated, confusions, mistakes, score_classifier
 from disentangle.apps.page import verdict

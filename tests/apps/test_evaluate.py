@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,21 @@ from pydantic import ValidationError
 from tiny import RECIPES, make_trainer
 from torch import Tensor, nn
 
+from disentangle import metrics
 from disentangle.apps.cli import main
 from disentangle.apps.evaluate import Settings, evaluate
 from disentangle.apps.evaluation import pictures as pictures_module
 from disentangle.apps.evaluation import subject as subject_module
 from disentangle.apps.evaluation.codes import read_codes
 from disentangle.apps.evaluation.measure import follow, measure
+from disentangle.apps.evaluation.pictures import PICTURES
 from disentangle.apps.evaluation.schema import ADAPTER
+from disentangle.apps.evaluation.score import quiet
 from disentangle.apps.evaluation.subject import unpack
 from disentangle.apps.evaluation.suite import CODES
 from disentangle.apps.evaluation.team import Team
 from disentangle.errors import UserError
-from disentangle.metrics import frechet_distance, load_features
+from disentangle.metrics import frechet_distance, load_features, udr
 from disentangle.models import EigenGAN
 from disentangle.training.draws import seeded
 from disentangle.training.recipe import DataConfig
@@ -423,3 +427,55 @@ def test_two_processes_write_the_report_that_one_writes(runs: dict[str, Path], t
     together = json.loads((tmp_path / "out/report.json").read_text())
     assert together["scores"] == json.loads(json.dumps(alone["scores"]))
     assert len(list((tmp_path / "out/scores").glob("*.json"))) == 4
+
+
+@pytest.mark.usefixtures("corners")
+def test_runs_of_other_seeds_give_a_score_without_labels(
+    runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, words = runs["vae"], ["--train-samples", "150", "--test-samples", "80", "--samples", "24", "--scores", "mig"]
+    main(["evaluate", str(run), "--siblings", str(run), *words])
+    report = json.loads((run / "report.json").read_text())
+    ADAPTER.validate_python(report)
+    score = by_name(report)["UDR"]
+    codes, kl = np.load(run / "scores/codes.npz")["codes"], report["codes"]["kl"]
+    with quiet():
+        direct = udr([codes, codes], [kl, kl])
+    assert score["value"] == direct.model_scores[0]
+    assert set(score["baselines"]) == {"rotated", "perfect", "noise"}
+    assert "UDR" in capsys.readouterr().out
+    with pytest.raises(UserError, match="has none: this generator has no encoder"):
+        evaluate(Run.open(run), FEW, siblings=[Run.open(runs["gan"])])
+
+
+@pytest.mark.usefixtures("corners")
+def test_a_generator_gets_every_score_of_pictures(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def apart(a: Tensor, b: Tensor) -> Tensor:
+        return (a - b).square().mean(dim=(1, 2, 3))
+
+    monkeypatch.setattr(pictures_module, "load_distance", lambda name, device=None: apart)
+    short = partial(metrics.variation_predictability, epochs=1, width=4, repeats=2)
+    monkeypatch.setattr(metrics, "variation_predictability", short)
+    settings = replace(FEW, scores=("pictures",), paths=12, pairs=20)
+    report = evaluate(Run.open(runs["gan"]), settings)
+    ADAPTER.validate_python(report)
+    scores = by_name(report)
+    names = [part.name for score in PICTURES.values() for part in score.parts.values()]
+    assert list(scores) == names
+    for name in ("Fréchet distance", "Kernel distance", "Precision", "Recall", "Density", "Coverage"):
+        assert "other data" in scores[name]["baselines"]
+        assert len(scores[name]["resamples"]) > 1
+        assert "corners" in scores[name]["variant"]
+    assert scores["Variation predictability"]["baselines"]["chance"] == pytest.approx(1 / 10)
+    model = Run.open(runs["gan"]).load_generator()
+    with torch.no_grad():
+        direct = metrics.perceptual_path_length(model, apart, samples=12)
+    assert scores["Perceptual path length"]["value"] == pytest.approx(direct.score)
+    assert scores["Activeness"]["parts"]["activity"] == metrics.activeness(model).activity.tolist()
+    monkeypatch.setattr(pictures_module, "KEPT", 20)  # the others by their moments, which say the same
+    streamed = by_name(evaluate(Run.open(runs["gan"]), settings, out=tmp_path))
+    assert streamed["Fréchet distance"]["value"] == pytest.approx(scores["Fréchet distance"]["value"], rel=1e-6)
+    assert streamed["Fréchet distance"]["interval"] is None
+    assert streamed["Kernel distance"]["parts"]["n"] == 20

@@ -40,6 +40,7 @@ def test_rotation_of_a_constant_code_stays_zero():
     assert np.array_equal(rotated(np.full((5, 3), 0.1)), np.zeros((5, 3)))
 
 
+@pytest.mark.filterwarnings("ignore::disentangle.errors.DisentangleWarning")  # of the constant codes
 def test_perfect_codes_are_the_factors():
     factors = factors_of()
     codes = perfect(factors, 5, seed=3)

@@ -1,5 +1,7 @@
 """The embedded feature network: that it is the network, sees pictures rightly, and orders them by damage."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -77,7 +79,7 @@ def test_independent_of_batch_and_mode(network):
     alone = torch.cat([network(image[None]) for image in images])
     assert torch.allclose(together, alone, atol=1e-4)
     assert not network.network.training
-    small = features.FeatureNetwork(network.network, 128, batch=2)
+    small = features.FeatureNetwork(network.network, partial(features.for_efficientnet, size=128), "small", batch=2)
     assert torch.allclose(small(images), together, atol=1e-4)
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
@@ -126,6 +128,8 @@ def test_bad_pictures(network, images, message):
 def test_bad_network(monkeypatch, tmp_path):
     with pytest.raises(UserError, match="did you mean efficientnet-lite0"):
         load_features("efficientnet-lite")
+    with pytest.raises(UserError, match="unknown resize 'legacy_tensorflow': did you mean legacy"):
+        load_features("inception", resize="legacy_tensorflow")
     with pytest.raises(ValueError, match="at least 32"):
         load_features(size=16)
     other = tmp_path / "weights.pth"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from disentangle.metrics import frechet_distance
+from disentangle.metrics import Moments, frechet, frechet_distance
 
 
 def reference(x, y):
@@ -122,6 +122,68 @@ def test_blocks_of_rows_change_nothing():
     expected = np.sum((x.mean(0, dtype=np.float64) - y.mean(0)) ** 2) + np.trace(cov_x + cov_y)
     expected -= 2 * np.sqrt(values).sum()
     assert frechet_distance(x, y).score == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("rows", [600, 200])
+def test_many_features_take_a_faster_way_of_the_same_digits(monkeypatch, rows):
+    # The ways for few features, checked to 50 digits above, are the reference of those for many.
+    rng = np.random.default_rng(4)
+    basis = np.linalg.qr(rng.standard_normal((100, 100)))[0] * 10.0 ** -(2 * np.linspace(0, 1, 100))
+    x, y = (rng.standard_normal((n, 100)) @ basis + 0.01 for n in (rows, rows + 50))
+    expected = frechet_distance(x, 1.2 * y)
+    monkeypatch.setattr(frechet, "LARGE", 64)
+    monkeypatch.setattr(np.linalg, "svd", None)  # no way may fall back on it
+    for a, b in ((x, 1.2 * y), (Moments.of(x), Moments.of(1.2 * y))):
+        assert frechet_distance(a, b).score == pytest.approx(expected.score, rel=1e-9)
+
+
+def test_a_collapsed_set_of_many_features_takes_the_exact_way(monkeypatch):
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((300, 3)) @ rng.standard_normal((3, 70))
+    y = rng.standard_normal((300, 70))
+    expected = frechet_distance(x, y).score
+    monkeypatch.setattr(frechet, "LARGE", 64)
+    assert frechet_distance(x, y).score == pytest.approx(expected, rel=1e-12)
+    assert frechet_distance(y, x).score == pytest.approx(expected, rel=1e-12)
+    assert frechet_distance(y, y).score < 1e-22
+
+
+def test_only_inception_makes_a_fid():
+    x = np.random.default_rng(3).standard_normal((6, 4))
+    assert frechet_distance(x, x, "inception@legacy").name == "FID"
+    assert frechet_distance(x, x, "inception@clean").to_dict()["name"] == "FID"
+    for name in (None, "inception", "inception@other", "efficientnet-lite0@128"):
+        assert frechet_distance(x, x, name).name == "Fréchet distance"
+
+
+def test_interval_and_bias_on_gaussians():
+    # N(0, I) and N(s, 4 I) in 3 dimensions: |s|² + 3 (2 - 1)² = 4.
+    truth, n, trials = 4.0, 200, 100
+    rng = np.random.default_rng(6)
+    shift = np.array([1.0, 0, 0])
+    pairs = [(rng.standard_normal((n, 3)), 2 * rng.standard_normal((n, 3)) + shift) for _ in range(trials)]
+    results = [frechet_distance(*pair) for pair in pairs]
+    spread = np.std([result.score for result in results])
+    widths = [(result.interval[1] - result.interval[0]) / 2 for result in results]
+    # Student's quantile for 20 halves is 2.09; the standard error itself is known to a sixth from 20 halves.
+    assert np.mean(widths) / 2.093 == pytest.approx(spread, rel=0.15)
+    covered = np.mean([low - r.bias <= truth <= high - r.bias for r in results for low, high in [r.interval]])
+    assert covered == pytest.approx(0.95, abs=0.05)
+
+
+def test_bias_of_many_features():
+    # Of two samples of one distribution all of the distance is bias: 50 samples of 20 features are far apart.
+    rng = np.random.default_rng(7)
+    results = [frechet_distance(*rng.standard_normal((2, 400, 20))) for _ in range(5)]
+    scores, corrected = (np.mean([r.score - k * r.bias for r in results]) for k in (0, 1))
+    assert scores > 0.4
+    assert abs(corrected) < 0.1 * scores
+
+
+def test_few_samples_know_no_interval():
+    x = np.random.default_rng(3).standard_normal((3, 4))
+    assert frechet_distance(x, x + 1).interval == (0, np.inf)
+    assert frechet_distance(x, x + 1).bias == 0
 
 
 def test_result():

@@ -7,12 +7,16 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from arrays import sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
-from disentangle.errors import DisentangleWarning
+from disentangle.errors import DisentangleWarning, UserError
 from disentangle.metrics import mig
+
+# What is said of few samples is tested where it is asked for, below.
+pytestmark = pytest.mark.filterwarnings("ignore::disentangle.errors.DisentangleWarning")
 
 
 def published(codes, factors, bins=20):
@@ -31,14 +35,6 @@ def published(codes, factors, bins=20):
     m = np.array([[information(b, f) for f in factors.T] for b in binned])
     m = np.sort(m, axis=0)[::-1]
     return np.mean((m[0] - m[1]) / [information(f, f) for f in factors.T])
-
-
-def sample(n=500, d=4, sizes=(3, 6, 15), dtype=np.float64, seed=0):
-    rng = np.random.default_rng(seed)
-    factors = np.stack([rng.integers(0, size, n) for size in sizes], axis=1)
-    codes = rng.standard_normal((n, d))
-    codes[:, : len(sizes)] += factors @ rng.standard_normal((len(sizes), len(sizes)))
-    return codes.astype(dtype), factors
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -178,7 +174,10 @@ def test_result():
     saved = json.loads(json.dumps(result.to_dict()))
     assert saved["score"] == result.score
     assert saved["bins"] == 20
-    assert saved["samples"] == 500
+    assert saved["samples"] == [500]
+    assert result.warnings == tuple(saved["warnings"])
+    assert result.reference_points == {"rotated": result.references["rotated"].score, **result.reference_points}
+    assert result.interval[0] < result.score < result.interval[1]
     assert np.shape(saved["mutual_information"]) == (4, 3)
     assert "bins" in saved["variant"]
 
@@ -199,3 +198,57 @@ def test_bad_input(codes, factors, bins, message):
         mig(codes, factors, bins)
     with pytest.raises(TypeError, match="real numbers"):
         mig([["a"]], [[1]])
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, 0.05377081234300568),  # disentanglement_lib 1.5
+        # ubisoft-laforge-disentanglement-metrics, commit 05d5667, with pyitlib 0.2.3:
+        ({"bins": 10, "normaliser": "code"}, 0.056822295735449335),
+    ],
+)
+def test_published_variants(settings, expected):
+    assert mig(*sample(2000, 5, seed=7), **settings).score == pytest.approx(expected, abs=1e-12)
+
+
+def test_normalisers_and_binnings():
+    codes, factors = sample(3000)
+    result = mig(codes, factors)
+    assert mig(codes, factors, normaliser="values").gaps == pytest.approx(
+        result.gaps * result.entropy / np.log([3, 6, 15]), abs=1e-12
+    )
+    # A factor of 40 values in 20 bins: the code knows all that is in it, but half of the factor.
+    fine = np.repeat(np.arange(40), 10)[:, None]
+    assert mig(fine, fine, normaliser="code").score == pytest.approx(1, abs=1e-12)
+    assert mig(np.exp(codes), factors, binning="quantile").score == pytest.approx(
+        mig(codes, factors, binning="quantile").score, abs=1e-12
+    )
+    assert "equal-count" in mig(codes, factors, binning="quantile").variant
+    with pytest.raises(UserError, match="unknown normaliser 'entropie': did you mean entropy"):
+        mig(codes, factors, normaliser="entropie")
+    with pytest.raises(UserError, match="unknown binning"):
+        mig(codes, factors, binning="equal")
+
+
+def test_continuous_factors_are_binned():
+    codes, factors = sample(2000, 5, seed=7)
+    smooth = factors + np.random.default_rng(8).uniform(size=factors.shape)
+    result = mig(codes, smooth, 10, normaliser="code", factor_bins=10)
+    # ubisoft-laforge-disentanglement-metrics, commit 05d5667, continuous_factors=True
+    assert result.score == pytest.approx(0.059562803277799885, abs=1e-12)
+    assert result.reference_points["perfect"] > 0.95
+    with pytest.raises(ValueError, match="bin continuous factors first"):
+        mig(codes, smooth)
+    with pytest.raises(ValueError, match="factor_bins must be at least 1"):
+        mig(codes, smooth, factor_bins=0)
+
+
+def test_warns_of_what_lowers_or_raises_it():
+    codes, factors = sample(300)
+    codes = np.column_stack([codes, np.ones(300)])
+    with pytest.warns(DisentangleWarning):
+        words = mig(codes, factors, bins=10).warnings
+    assert [any(part in word for word in words) for part in ("code 4 is constant", "15 values", "are few")] == [
+        True
+    ] * 3

@@ -58,8 +58,9 @@ SCORES: dict[str, Metric] = {
 UNSCALED = {"sap", "explicitness", "beta-vae"}
 """Their linear predictors are regularised, which codes of another size feel."""
 
-BLIND = {"modularity", "explicitness"}
-"""Rank rotated codes or noise as high as they please; see methods."""
+BLIND = {"modularity", "explicitness", "infomec", "infomec, discrete"}
+"""Give noise what they please: modularity and explicitness as published, InfoM since a share of next to nothing can be
+anything (and values that all differ, taken for discrete ones, tell every factor)."""
 
 
 def arrays(n: int = 240, noise: float = 0.3, seed: int = 0) -> Arrays:
@@ -94,10 +95,10 @@ def test_the_order_of_samples_does_not_matter(name: str) -> None:
 def test_units_do_not_matter(name: str) -> None:
     codes, factors = arrays()
     # powers of two and no shift: not even roundings differ
-    after = SCORES[name](codes * (8.0 if name.startswith("infomec") else [0.5, 4.0, 1.0, -64.0]), factors)
-    close = (
-        0.02 if name == "infomec" else 1e-2 if name in ("mig", "mig-sup", "jemmig", "dcimig", "modularity") else 1e-6
-    )
+    together = name in ("irs", "infomec", "infomec, discrete")  # they weigh codes by how far these range
+    after = SCORES[name](codes * (8.0 if together else [0.5, 4.0, 1.0, -64.0]), factors)
+    # a code that is turned round is cut at the other edges of its bins
+    close = 1e-6 if together or name.startswith(("sap", "factor")) else 0.02
     assert after.score == pytest.approx(SCORES[name](codes, factors).score, abs=close)
 
 
@@ -137,7 +138,7 @@ def test_a_result_says_how_it_came_about(name: str) -> None:
     codes, factors = arrays()
     result = SCORES[name](codes, factors)
     assert result.variant
-    assert sum(result.samples) >= 200
+    assert sum(result.samples) >= 160
     if name in ("dci", "beta-vae", "factor-vae"):
         assert result.seed == 0
     low, high = result.interval
@@ -152,6 +153,6 @@ def test_a_result_says_how_it_came_about(name: str) -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_number_that_is_none_is_an_error(name: str, bad: float) -> None:
     codes, factors = arrays()
-    codes[200, 1] = bad
+    codes[100, 1] = bad
     with pytest.raises(ValueError, match="finite"):
         SCORES[name](codes, factors)

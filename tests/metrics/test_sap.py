@@ -71,6 +71,21 @@ def test_constant_codes_and_factors():
             assert sap(*split(np.full((900, 2), 1e20), factors), continuous=continuous).score == 0
 
 
+def test_only_a_single_code_stands_beside_a_constant_one():
+    # The second code is right of seven samples in ten, but of none of those that it is tested on; of these, most have
+    # the value that a constant code answers.
+    labels = np.arange(200)[:, None] % 2
+    wrong = np.arange(200) // 2 % 10 < 3
+    codes = np.column_stack([labels[:, 0], labels[:, 0] ^ wrong]) - 0.5
+    chosen = np.concatenate(
+        [np.flatnonzero(wrong & (labels[:, 0] == 0)), np.flatnonzero(wrong & (labels[:, 0] == 1))[:5]]
+    )
+    result = sap(codes, labels, codes[chosen], labels[chosen])
+    assert result.predictability[:, 0].tolist() == [1, 0]
+    assert result.score == 1
+    assert sap(codes[:, :1], labels, codes[chosen, :1], labels[chosen]).score == pytest.approx(5 / 35)
+
+
 def test_a_value_that_was_not_learnt_is_mispredicted():
     codes, factors = arrays()
     whole = sap(*split(codes, factors)).predictability

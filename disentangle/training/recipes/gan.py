@@ -40,32 +40,32 @@ VANILLA_128 = replace(
     treatment=TreatmentConfig(("nog",)),
 )
 
+# The small GANs: the relativistic loss, which does not collapse; sprites, since 3-D scenes take them longer (after
+# 2,000 steps these had hardly come nearer to the data than after 100).
+SMALL_GAN = Recipe(
+    data=DataConfig("sprites", size=32, pictures=50_000),
+    loss=GANLoss(adversarial="relativistic", r1_weight=0.5, r2_weight=0.5, r1_every=1, augment=0.0),
+    optimizer=AdamConfig(learning_rate=1e-3, decay=0.5),
+    batch_size=32,
+    ema_pictures=5_000,
+    sample_every=500,
+    checkpoint_every=500,
+)
+
 RECIPES: dict[str, Recipe] = {
-    "scenes-eigengan": Recipe(
-        summary="EigenGAN, orthogonal loss and nearest orthogonal gradient; 3-D scenes",
-        data=DataConfig("scenes", size=32, pictures=20_000),
+    "sprites-eigengan": replace(
+        SMALL_GAN,
+        summary="EigenGAN, orthogonal loss and nearest orthogonal gradient; 2-D shapes",
         model=EigenGANConfig(rank=4, noise=64, base_channels=8, max_channels=32),
-        loss=GANLoss(augment=0.0),
-        optimizer=AdamConfig(learning_rate=1e-3, decay=0.5),
         treatment=TreatmentConfig(("ol", "nog")),
-        steps=2_000,
-        batch_size=32,
-        ema_pictures=5_000,
-        sample_every=500,
-        checkpoint_every=500,
+        steps=3_000,
     ),
-    "scenes-vanilla-gan": Recipe(
-        summary="vanilla GAN, relativistic loss, nearest orthogonal gradient; 3-D scenes",
-        data=DataConfig("scenes", size=32, pictures=20_000),
+    "sprites-vanilla-gan": replace(
+        SMALL_GAN,
+        summary="vanilla GAN, nearest orthogonal gradient; 2-D shapes",
         model=VanillaGANConfig(latent_size=10, base_channels=16, max_channels=64),
-        loss=GANLoss(adversarial="relativistic", r1_weight=0.5, r2_weight=0.5, r1_every=1, augment=0.0),
-        optimizer=AdamConfig(learning_rate=1e-3, decay=0.5),
         treatment=TreatmentConfig(("nog",)),
-        steps=2_000,
-        batch_size=32,
-        ema_pictures=5_000,
-        sample_every=500,
-        checkpoint_every=500,
+        steps=4_000,
     ),
     "sprites-eigengan-nog": Recipe(
         summary="EigenGAN, nearest orthogonal gradient; 2-D shapes",
