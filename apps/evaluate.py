@@ -72,7 +72,7 @@ class Settings:
     def check(self) -> None:
         """Raise :class:`UserError` where a number makes no sense."""
         check_seed(self.seed)
-        for name, least in (("train_samples", 20), ("test_samples", 1), ("samples", 2), ("paths", 1), ("pairs", 20)):
+        for name, least in (("train_samples", 20), ("test_samples", 1), ("samples", 2), ("paths", 4), ("pairs", 20)):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise UserError(f"--{option} must be at least {least}, got {getattr(self, name)}")
@@ -112,8 +112,10 @@ class Args(Settings):
             raise UserError("--codes and --factors go together: give both")
         if (self.run is None) == (self.codes is None):
             raise UserError("expected what to score: a run's folder, or --codes FILE --factors FILE")
-        if self.codes is not None and (self.out is None or self.against is not None):
-            raise UserError("--codes needs --out FOLDER for the report, and cannot be put against a run")
+        if self.codes is not None and (self.out is None or self.against is not None or self.siblings):
+            raise UserError("--codes needs --out FOLDER for the report, and has no run to be put beside another")
+        if self.run is not None and self.factor_names:
+            raise UserError("--factor-names are for --factors: the data set of a run has its own")
 
 
 def main(argv: list[str]) -> None:
@@ -145,6 +147,9 @@ def main(argv: list[str]) -> None:
         from disentangle.apps.report import show
 
         show(report, folder / "report.html", sys.stdout)
+    from disentangle.apps.evaluation.team import part
+
+    part()
 
 
 def evaluate(
@@ -174,8 +179,9 @@ def evaluate(
         The contents of ``report.json``; in processes but the first, nothing.
 
     Raises:
-        UserError: where the run has no checkpoint, its data are missing, its pictures are not finite, or the report
-            cannot be written; an earlier report is then left as it was.
+        UserError: where the run has no checkpoint, its data or a network's weights are missing, its pictures are not
+            finite, the other runs have no codes or are on other data, or the report cannot be written; an earlier
+            report is then left as it was.
     """
     from disentangle.apps.evaluation.team import Team
     from disentangle.training.files import check_writable
@@ -183,12 +189,15 @@ def evaluate(
     settings = settings or Settings()
     settings.check()
     folder = out or run.path
+    for other in (run, against, *siblings):
+        if other is not None and other.kind == "classifier" and (against is not None or siblings):
+            raise UserError(f"{other.path} is a classifier: `disentangle compare` puts classifiers side by side")
     check_writable(folder)
+    if against is not None:
+        check_writable(against.path)
     called = {"command": command or shlex.join(["disentangle", "evaluate", str(run.path)])}
     team = Team()
     if run.kind == "classifier":
-        if against is not None or siblings:
-            raise UserError(f"{run.path} is a classifier: `disentangle compare` puts classifiers side by side")
         report, page = _classifier(run, settings, called)
     else:
         report, page = _generator(run, settings, folder, against, siblings, fresh, called, team)
@@ -196,7 +205,7 @@ def evaluate(
         from disentangle.apps.report import write
 
         write(folder, report, page)
-    team.finish()
+    team.wait()
     return report if team.rank == 0 else {}
 
 
@@ -226,9 +235,7 @@ def _generator(
 
     report, pictures = measure(run, settings, Ledger(folder / SCORES, fresh), team, siblings)
     if against is not None:
-        if against.kind == "classifier":
-            raise UserError(f"{against.path} is a classifier, and {run.path} a generator: name another generator")
-        other, _ = measure(against, replace(settings, checkpoint=None), Ledger(against.path / SCORES), team)
+        other, _ = measure(against, replace(settings, checkpoint=None), Ledger(against.path / SCORES, fresh), team)
         report["against"] = compare(report, other)
     report |= called
     return report, render(report, pictures, run.metrics(), run.config)
@@ -260,15 +267,19 @@ def evaluate_arrays(
     """
     from disentangle.apps.evaluation.arrays import measure_arrays
     from disentangle.apps.evaluation.ledger import Ledger
+    from disentangle.apps.evaluation.team import Team
     from disentangle.apps.report import render_codes, write
     from disentangle.training.files import check_writable
 
     settings = settings or Settings()
     settings.check()
     check_writable(out)
-    report = measure_arrays(codes, factors, settings, Ledger(out / SCORES, fresh), names)
+    team = Team()
+    report = measure_arrays(codes, factors, settings, Ledger(out / SCORES, fresh), names, team)
     report["command"] = command or shlex.join(
         ["disentangle", "evaluate", "--codes", str(codes), "--factors", str(factors), "--out", str(out)]
     )
-    write(out, report, render_codes(report))
-    return report
+    if team.rank == 0:
+        write(out, report, render_codes(report))
+    team.wait()
+    return report if team.rank == 0 else {}

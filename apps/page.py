@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
+from scipy.stats import t as student
 from torch import Tensor
 
 from disentangle.apps.charts import Bar, bars, curves, number
@@ -25,6 +26,8 @@ LEGEND = {
     "perfect": "the factors themselves as codes",
     "rotated": "this run's codes, each scaled to unit variance, in a randomly rotated basis",
     "noise": "random codes of the same shape",
+    "copies": "models that are all like this one, their codes in other orders",
+    "turned copies": "the same, each in a basis of its own",
     "other data": "as many other pictures of the data set, what a perfect generator would get",
     "mean picture": "the mean of the data's pictures, over and over",
     "prior's mean": "answering 0 for every code, whatever the picture",
@@ -169,10 +172,11 @@ def _verdict_on_codes(gap: Json) -> str:
     """Are the codes better than the same codes turned at random?"""
     low, high = gap["interval"]
     turned, spread = gap["baselines"]["rotated"], gap["spreads"]["rotated"]
+    reach = spread * float(student.ppf(0.975, max(1, gap["settings"].get("rotations", 3) - 1)))
     word = "not clearly more"
-    if low > turned + 2 * spread:
+    if low > turned + reach:
         word = "more"
-    elif high < turned - 2 * spread:
+    elif high < turned - reach:
         word = "less"
     return (
         f"Its codes are {word} disentangled than the same codes rotated at random: MIG {gap['value']:.3f} against "
@@ -218,10 +222,15 @@ def _against(report: Json) -> list[Json]:
                 "other": figure(row["other"], score),
                 "difference": signed(row["difference"], score),
                 "interval": " to ".join(ends),
-                "verdict": row["verdict"] if row["comparable"] else "not comparable: computed otherwise",
+                "verdict": judgement(row),
             }
         )
     return rows
+
+
+def judgement(row: Json) -> str:
+    """What a difference comes to, in words."""
+    return str(row["verdict"] or "no interval") if row["comparable"] else "not comparable"
 
 
 def signed(value: float, score: Json) -> str:

@@ -15,7 +15,18 @@ from torch import Tensor
 
 from disentangle.apps.charts import Matrix, columns, heatmap, number
 from disentangle.apps.history import in_words
-from disentangle.apps.page import data_uri, figure, judged, notes, render_template, shared, sheet, signed, verdict
+from disentangle.apps.page import (
+    data_uri,
+    figure,
+    judged,
+    judgement,
+    notes,
+    render_template,
+    shared,
+    sheet,
+    signed,
+    verdict,
+)
 from disentangle.training.files import disk_errors, write_atomic
 
 Json = dict[str, Any]
@@ -229,5 +240,5 @@ def differences(report: Json) -> Table:
     for row in report["against"]["scores"]:
         score = scores[row["name"]]
         ends = " to ".join(signed(end, score) for end in row["interval"] or ())
-        table.add_row(row["name"], signed(row["difference"], score), ends, row["verdict"])
+        table.add_row(row["name"], signed(row["difference"], score), ends, judgement(row))
     return table

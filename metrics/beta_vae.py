@@ -7,7 +7,7 @@ Locatello et al., "Challenging Common Assumptions in the Unsupervised Learning o
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -100,6 +100,10 @@ def beta_vae_score(
     words = samples.words + dead_codes(drawn.codes)
     if not result.converged:
         words.append("the regression stopped after the published 100 steps, before it converged")
+    if isinstance(samples, Rows):
+        settings = {"seed": seed, "train": train, "test": test, "pairs": pairs, "learner": learner}
+        again = partial(beta_vae_score, **settings)  # type: ignore[arg-type]
+        result = replace(result, source=replace(cast(DrawnSource, result.source), rows=samples, again=again))
     return replace(result, warnings=warn(words))
 
 

@@ -7,6 +7,7 @@ published it.
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +120,10 @@ def factor_vae_score(
     result = draws.score(drawn.codes, drawn.factors)
     silent = np.flatnonzero(~result.active)
     words = [f"code {i} has no vote: its standard deviation is {result.deviation[i]:.2g}" for i in silent]
+    if isinstance(samples, Rows):
+        settings = {"seed": seed, "train": train, "test": test, "group": group, "threshold": threshold}
+        again = partial(factor_vae_score, variance_samples=variance_samples, **settings)  # type: ignore[arg-type]
+        result = replace(result, source=replace(cast(DrawnSource, result.source), rows=samples, again=again))
     return replace(result, warnings=warn(samples.words + words))
 
 

@@ -21,6 +21,9 @@ from disentangle.metrics.words import constant_factors
 FEW = 10
 """Half of the rows must share a factor's value with as many others for groups of it to be more than repetitions."""
 
+REDRAWN = 10
+"""Halves of rows from which groups are drawn anew for an interval."""
+
 CHUNK = 1000
 """Groups that are handled at a time, so that memory does not grow with their number."""
 
@@ -315,17 +318,28 @@ def check_numbers(least: int, **numbers: int) -> None:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DrawnSource(Source):
-    """A source whose halves are halves of the groups that were drawn: nothing is drawn or encoded again.
+    """A source whose groups were drawn, and are drawn again only where that costs no encoding.
+
+    From a grid, halves are halves of the groups: they tell what other draws would have given. From rows, they are
+    groups drawn anew from half of the rows, so that they tell what other rows would have given, which matters more.
 
     Attributes:
         learn: makes the result of groups; called with their arrays.
         groups: points ``(n, …)``, what each training group says, labels ``(n, 1)``, the factor that its members share;
             then the test groups'.
+        rows: what was drawn from, where it was plain arrays …
+        again: … and the whole score of others.
     """
 
     learn: Callable[..., Result]
     groups: tuple[Floats, Integers, Floats, Integers]
+    rows: Rows | None = None
+    again: Callable[[Rows], Result] | None = None
 
     def halves(self) -> list[Result]:
-        """Results on random halves of the groups."""
+        """Results on random halves of the rows where there are rows, else of the groups."""
+        rows, again = self.rows, self.again
+        if rows is not None and again is not None and len(rows.codes) >= 4:
+            redrawn = lambda codes, factors: again(Rows(codes, factors))  # noqa: E731
+            return halves(redrawn, rows.codes, rows.values, repeats=REDRAWN, seed=self.seed)
         return halves(self.learn, *self.groups, repeats=self.repeats, seed=self.seed)

@@ -1,4 +1,4 @@
-"""Two reports side by side: the differences of their scores, and whether chance alone makes such differences."""
+"""Two reports side by side: the differences of their scores, and whether other pictures might have told otherwise."""
 
 import math
 import statistics
@@ -24,20 +24,28 @@ def compare(report: Mapping[str, Any], other: Mapping[str, Any]) -> Json:
         report: the contents of a ``report.json``.
         other: of another.
     """
-    matched = report["data"] == other["data"] and report["seed"] == other["seed"]
+    same = report["data"] == other["data"]
+    matched = same and report["seed"] == other["seed"]
     theirs = {score["name"]: score for score in other["scores"]}
     rows = []
     for score in report["scores"]:
         counterpart = theirs.get(score["name"])
         if counterpart is None:
             continue
-        rows.append(difference(score, counterpart, matched))
+        rows.append(difference(score, counterpart, same, matched))
     return {"run": other["run"], "step": other.get("step"), "weights": other.get("weights"), "scores": rows}
 
 
-def difference(score: Mapping[str, Any], other: Mapping[str, Any], matched: bool) -> Json:
-    """The difference of two scores of one name; see :func:`compare`."""
-    comparable = score["variant"] == other["variant"]
+def difference(score: Mapping[str, Any], other: Mapping[str, Any], same: bool, matched: bool) -> Json:
+    """The difference of two scores of one name; see :func:`compare`.
+
+    Args:
+        score: the one.
+        other: the other.
+        same: whether both are on the same data; otherwise nothing can be said.
+        matched: whether both are on the same pictures of these.
+    """
+    comparable = same and score["variant"] == other["variant"]
     mine, theirs = score["resamples"], other["resamples"]
     paired = matched and comparable and len(mine) == len(theirs) > 1
     value = score["value"] - other["value"]
@@ -61,7 +69,9 @@ def difference(score: Mapping[str, Any], other: Mapping[str, Any], matched: bool
 
 
 def verdict(better: str, ends: tuple[float, float] | None) -> str:
-    """``"better"``, ``"worse"``, or ``"not clear"`` where the interval has 0 in it or there is none."""
-    if ends is None or better not in ("higher", "lower") or ends[0] <= 0 <= ends[1]:
+    """``"better"``, ``"worse"``, ``"not clear"`` where the interval has 0 in it, or nothing where that was not asked."""
+    if ends is None or better not in ("higher", "lower"):
+        return ""
+    if ends[0] <= 0 <= ends[1]:
         return "not clear"
     return "better" if (ends[0] > 0) == (better == "higher") else "worse"

@@ -14,6 +14,7 @@ from disentangle.apps.evaluation.codes import LEAST_CODES
 from disentangle.apps.evaluation.ledger import Ledger, key_of
 from disentangle.apps.evaluation.measure import VERSION, Clock, code_task, compute, foot
 from disentangle.apps.evaluation.score import Labelled
+from disentangle.apps.evaluation.subject import versions
 from disentangle.apps.evaluation.suite import CODES, select
 from disentangle.apps.evaluation.team import Team
 from disentangle.errors import UserError
@@ -24,7 +25,12 @@ Json = dict[str, Any]
 
 
 def measure_arrays(
-    codes: Path, factors: Path, settings: Settings, ledger: Ledger | None = None, names: Sequence[str] = ()
+    codes: Path,
+    factors: Path,
+    settings: Settings,
+    ledger: Ledger | None = None,
+    names: Sequence[str] = (),
+    team: Team | None = None,
 ) -> Json:
     """The contents of ``report.json`` for codes ``(n, d)`` and factors ``(n, k)`` in files, but for the command.
 
@@ -37,22 +43,23 @@ def measure_arrays(
         settings: what is measured; only the scores of codes apply.
         ledger: where scores are kept as they are done.
         names: of the factors; by default numbers.
+        team: the processes that share the work.
 
     Raises:
         UserError: where a file cannot be read, the arrays do not fit together, or there are too few rows.
     """
-    clock, team = Clock(), Team()
+    clock = Clock()
     labelled, content = read(codes, factors, settings, names)
-    inputs = {"content": content, "seed": settings.seed} | {
+    inputs = {"content": content, "seed": settings.seed, "names": list(labelled.names), "versions": versions()} | {
         name: getattr(settings, name) for name in ("train_samples", "test_samples")
     }
     wanted = select(settings.scores)
-    tasks = [code_task(name, labelled, settings, inputs) for name in CODES if name in wanted]
+    tasks = [code_task(name, lambda: labelled, settings, inputs) for name in CODES if name in wanted]
     if not tasks:
         raise UserError(
             f"of --scores {' '.join(settings.scores)} none is a score of codes: possible: {', '.join(CODES)}"
         )
-    scores = compute(tasks, team, ledger, clock)
+    scores = compute(tasks, team or Team(), ledger, clock)
     variance = labelled.codes.astype(np.float64).var(axis=0)
     count = labelled.codes.shape[1]
     return {

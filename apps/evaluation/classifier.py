@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from disentangle.apps.evaluate import Settings
 from disentangle.apps.evaluation.classifier_scores import Integers, confusions, mistakes, score_classifier
 from disentangle.apps.evaluation.measure import Clock, Json, foot, head
-from disentangle.apps.evaluation.subject import load_model
+from disentangle.apps.evaluation.subject import describe, load_model
 from disentangle.apps.evaluation.team import BATCH
 from disentangle.apps.history import KAPPA, curves_of
 from disentangle.data import ClassLabels, ImageSet
@@ -76,7 +76,7 @@ def measure_classifier(run: Run, settings: Settings) -> tuple[Json, Tensor]:
     notes = []
     if settings.samples is not None and settings.samples > len(test.chosen):
         notes.append(f"There are only {len(test.chosen):,} test pictures, not {settings.samples:,}.")
-    report = head(run, model, step, settings, weights, test.data) | {
+    report = head(run, model, step, settings, weights, describe(test.data)) | {
         "samples": {"pictures": len(test.chosen)},
         "scores": [score.to_dict() for score in scores],
         "not_applicable": [],

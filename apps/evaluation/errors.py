@@ -54,6 +54,10 @@ def score_regression(record: EncoderRecord) -> Score:
     )
 
 
+POINTS = {"turned copies": "rotated", "copies": "perfect", "noise": "noise"}
+"""What a report calls UDR's reference points, which are not those of scores with factors."""
+
+
 def score_siblings(result: UDR, names: Sequence[str]) -> Score:
     """How well the codes of the first of some models are found again among the others'.
 
@@ -69,7 +73,7 @@ def score_siblings(result: UDR, names: Sequence[str]) -> Score:
         range=(0.0, None),
         explanation="How alike the codes of models are that differ in their seed alone, up to order and sign: "
         "disentangled codes are found again, entangled ones differ each time.",
-        baselines=result.reference_points,
+        baselines={name: result.reference_points[point] for name, point in POINTS.items()},
         settings={"samples": list(result.samples), "models": [*names]},
         parts={"model_scores": result.model_scores.tolist(), "pairwise": result.pairwise.tolist()},
         notes=tuple(f"{words[:1].upper()}{words[1:]}." for words in result.warnings),

@@ -9,7 +9,7 @@ import io
 import json
 import logging
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Scores kept in a folder, ``NAME.json`` each, and arrays, ``NAME.npz``.
+    """Scores kept in a folder, ``NAME-KEY.json`` each, and arrays, ``NAME-KEY.npz``.
 
     Attributes:
         folder: where.
@@ -58,15 +58,16 @@ class Ledger:
         """What was computed of ``name`` from these inputs; ``None`` where it was not, or its file is damaged."""
         if self.fresh:
             return None
+        path = self._path(name, inputs, "json")
         try:
-            kept = json.loads((self.folder / f"{name}.json").read_text())
+            kept = json.loads(path.read_text())
             if kept["key"] != key_of(inputs):
                 return None
             return Entry([Score.from_dict(score) for score in kept["scores"]], float(kept["seconds"]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            logger.warning("%s is damaged (%s): computing it again", self.folder / f"{name}.json", error)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            logger.warning("%s is damaged (%s): computing it again", path, error)
             return None
 
     def write(self, name: str, inputs: Mapping[str, Any], scores: Sequence[Score], seconds: float) -> None:
@@ -83,34 +84,39 @@ class Ledger:
             "scores": [score.to_dict() for score in scores],
         }
         text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        write_atomic(self.folder / f"{name}.json", text)
+        write_atomic(self._path(name, inputs, "json"), text)
 
-    def arrays(self, name: str, inputs: Mapping[str, Any], compute: Callable[[], Arrays]) -> Arrays:
-        """Arrays from ``NAME.npz``, or, where they are not there or of other inputs, computed and kept."""
-        key = key_of(inputs)
-        kept = None if self.fresh else self._kept_arrays(name, key)
-        if kept is not None:
-            return kept
-        arrays = compute()
-        raw = io.BytesIO()
-        np.savez(raw, allow_pickle=False, key=np.array(key), **arrays)
-        write_atomic(self.folder / f"{name}.npz", raw.getvalue())
-        return arrays
-
-    def _kept_arrays(self, name: str, key: str) -> Arrays | None:
-        path = self.folder / f"{name}.npz"
+    def read_arrays(self, name: str, inputs: Mapping[str, Any]) -> Arrays | None:
+        """Arrays that were computed of ``name`` from these inputs; ``None`` where they were not, or are damaged."""
+        key, path = key_of(inputs), self._path(name, inputs, "npz")
+        if self.fresh:
+            return None
         try:
             with np.load(path, allow_pickle=False) as file:
                 right = str(file["key"]) == key
                 return {field: file[field] for field in file.files if field != "key"} if right else None
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             logger.warning("%s is damaged (%s): computing it again", path, error)
             return None
+
+    def write_arrays(self, name: str, inputs: Mapping[str, Any], arrays: Arrays) -> None:
+        """Keep arrays.
+
+        Raises:
+            UserError: where they cannot be written.
+        """
+        raw = io.BytesIO()
+        np.savez(raw, allow_pickle=False, key=np.array(key_of(inputs)), **arrays)
+        write_atomic(self._path(name, inputs, "npz"), raw.getvalue())
+
+    def _path(self, name: str, inputs: Mapping[str, Any], kind: str) -> Path:
+        """A file for each set of inputs, so that measuring otherwise overwrites nothing."""
+        return self.folder / f"{name}-{key_of(inputs)[:12]}.{kind}"
 
 
 def key_of(inputs: Mapping[str, Any]) -> str:
     """SHA-256 of everything that decides a result, and of the format."""
-    text = json.dumps({"format": FORMAT, **inputs}, sort_keys=True, default=str)
+    text = json.dumps({"format": FORMAT, **inputs}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

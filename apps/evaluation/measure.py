@@ -2,30 +2,26 @@
 
 import datetime
 import logging
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from disentangle import __version__
 from disentangle.apps.evaluate import Settings
 from disentangle.apps.evaluation.codes import not_applicable, notes_on_encoder, relate, why_no_coder
 from disentangle.apps.evaluation.errors import score_reconstructions, score_regression, score_siblings
 from disentangle.apps.evaluation.ledger import Entry, Ledger
 from disentangle.apps.evaluation.pictures import PICTURES
 from disentangle.apps.evaluation.score import Labelled, Score, quiet
-from disentangle.apps.evaluation.subject import DEFAULT_PICTURES, Subject, describe
+from disentangle.apps.evaluation.subject import DEFAULT_PICTURES, Subject, versions
 from disentangle.apps.evaluation.suite import CODES, select
 from disentangle.apps.evaluation.team import Team
 from disentangle.apps.report import Pictures
-from disentangle.data import ImageSet
 from disentangle.directions import discover, measure_activity
 from disentangle.directions.draw import traverse
 from disentangle.errors import UserError
@@ -52,7 +48,6 @@ FAINT = 0.005
 
 ALONE = 0.999
 """Entry of a direction's vector, of unit length, from which on it moves one latent alone."""
-
 
 ENOUGH_FOR_UDR = 1_000
 """Pictures whose codes are compared between models, as published."""
@@ -86,6 +81,7 @@ class Task:
         inputs: everything that decides it.
         compute: the scores.
         prepare: makes what it needs, by all processes together.
+        load: fetches what may be missing on this machine, before anything is computed.
     """
 
     name: str
@@ -93,20 +89,21 @@ class Task:
     inputs: Json
     compute: Callable[[], list[Score]]
     prepare: Callable[[], object] | None = None
+    load: Callable[[], object] | None = None
 
 
 def plan(subject: Subject) -> list[Task]:
     """What is to be scored of a generator, in the order of the report."""
     settings, wanted, tasks = subject.settings, select(subject.settings.scores), []
     if subject.labelled_data is not None:
-        tasks = [
-            code_task(name, subject.labelled[0], settings, subject.code_inputs) for name in CODES if name in wanted
-        ]
+        inputs = subject.code_inputs
+        tasks = [code_task(name, lambda: subject.labelled[0], settings, inputs) for name in CODES if name in wanted]
     for name, score in PICTURES.items():
         if name in wanted:
             inputs = subject.identity | score.inputs(subject)
             prepare = (lambda: subject.features) if score.compares else None
-            tasks.append(Task(name, score.title, inputs, partial(score.scores, subject), prepare))
+            load = partial(getattr, subject, score.needs) if score.needs else None
+            tasks.append(Task(name, score.title, inputs, partial(score.scores, subject), prepare, load))
     coder = subject.coder
     if coder is not None and coder.record is not None:
         record = coder.record
@@ -129,8 +126,10 @@ def siblings_task(subject: Subject, siblings: Sequence[Subject]) -> Task:
         if other.labelled_data is None:
             reason = why_no_coder(other.run, other.model, other.step) or "its data set has no labels"
             raise UserError(f"UDR compares codes, and {other.run.path} has none: {reason}")
-        if other.identity["data"] != subject.identity["data"]:
-            raise UserError(f"UDR compares runs on the same data, and {other.run.path} is on {other.data.name!r}")
+        if other.described != subject.described:
+            raise UserError(f"UDR compares runs on the same data, and {other.run.path} is on other data")
+    if len({other.weights for other in everyone}) < len(everyone):
+        raise UserError("UDR compares models of different seeds, and two of these runs have the same weights")
 
     def score() -> list[Score]:
         found = [other.labelled for other in everyone]
@@ -145,14 +144,15 @@ def siblings_task(subject: Subject, siblings: Sequence[Subject]) -> Task:
     )
 
 
-def code_task(name: str, labelled: Labelled, settings: Settings, inputs: Json) -> Task:
+def code_task(name: str, labelled: Callable[[], Labelled], settings: Settings, inputs: Json) -> Task:
     """A score of codes; ``inputs`` are what decides these."""
     score = CODES[name]
     return Task(
         name,
         score.title,
         inputs | {field: getattr(settings, field) for field in score.inputs},
-        partial(score.scores, labelled, settings),
+        lambda: score.scores(labelled(), settings),
+        prepare=labelled,
     )
 
 
@@ -162,15 +162,14 @@ def compute(tasks: Sequence[Task], team: Team, ledger: Ledger | None, clock: Clo
     What several tasks need is made by all processes together; then the tasks are dealt to them, and each keeps its own
     in the ledger as soon as it is done.
     """
-    done: dict[str, Entry] = {}
-    for task in tasks:
-        entry = ledger.read(task.name, task.inputs) if ledger is not None else None
-        if entry is not None:
-            done[task.name] = entry
-    team.wait()  # nobody writes before all have read: they must agree on what is left
+    # All must agree on what is left, or they would wait for each other: the first one looks.
+    done = team.first(lambda: done_already(tasks, ledger))
     if done:
         logger.info("%d of %d are done already", len(done), len(tasks))
     left = [task for task in tasks if task.name not in done]
+    for task in left:
+        if task.load is not None:
+            task.load()
     for task in left:
         if task.prepare is not None:
             task.prepare()
@@ -182,6 +181,12 @@ def compute(tasks: Sequence[Task], team: Team, ledger: Ledger | None, clock: Clo
             ledger.write(task.name, task.inputs, done[task.name].scores, done[task.name].seconds)
     everything = team.join(done)
     return [score for task in tasks for score in everything[task.name].scores]
+
+
+def done_already(tasks: Sequence[Task], ledger: Ledger | None) -> dict[str, Entry]:
+    """What the ledger has of the tasks."""
+    found = {} if ledger is None else {task.name: ledger.read(task.name, task.inputs) for task in tasks}
+    return {name: entry for name, entry in found.items() if entry is not None}
 
 
 @torch.no_grad()
@@ -215,7 +220,7 @@ def measure(
             alike = replace(settings, checkpoint=None)
             tasks.append(siblings_task(subject, [Subject(other, alike, team) for other in siblings]))
     labelled, codes, coder = None, None, subject.coder
-    if subject.labelled_data is not None:
+    if subject.labelled_data is not None and (siblings or select(settings.scores) & set(CODES)):
         with clock("codes"):
             labelled, codes = subject.labelled
     scores = compute(tasks, team, ledger, clock)
@@ -227,11 +232,11 @@ def measure(
         relate(codes, directions, gap, labelled.names, coder.latents)
     with clock("pictures"):
         pictures = show(subject, strips)
-    report = head(run, subject.model, subject.step, settings, subject.weights, subject.data) | {
-        "samples": samples_of(subject),
+    report = head(run, subject.model, subject.step, settings, subject.weights, subject.described) | {
+        "samples": samples_of(subject, codes is not None),
         "scores": [score.to_dict() for score in scores],
         "not_applicable": not_applicable(subject, select(settings.scores)),
-        "notes": [*notes_on_encoder(run, coder), *clipped(subject)],
+        "notes": [*notes_on_encoder(run, coder), *clipped(subject, codes is not None)],
         "codes": codes,
         "encoder": coder.record.to_dict() if coder is not None and coder.record is not None else None,
         "directions": directions,
@@ -239,7 +244,7 @@ def measure(
     return report | foot(clock), pictures
 
 
-def head(run: Run, model: object, step: int, settings: Settings, weights: str, data: ImageSet) -> Json:
+def head(run: Run, model: object, step: int, settings: Settings, weights: str, data: Json) -> Json:
     """What every report of a run begins with: what was measured."""
     return {
         "version": VERSION,
@@ -249,7 +254,7 @@ def head(run: Run, model: object, step: int, settings: Settings, weights: str, d
         "step": step,
         "seed": settings.seed,
         "weights": weights,
-        "data": describe(data),
+        "data": data,
     }
 
 
@@ -259,12 +264,12 @@ def foot(clock: Clock) -> Json:
     return {"versions": versions(), "seconds": clock.seconds, "created": created}
 
 
-def samples_of(subject: Subject) -> dict[str, int]:
-    """How many of each there were."""
+def samples_of(subject: Subject, coded: bool) -> dict[str, int]:
+    """How many of each there were; codes, where they were read."""
     samples = {"pictures": subject.count}
     if subject.coder is not None and subject.coder.inverts(subject.model):
         samples["reconstructions"] = subject.reconstructions
-    if subject.labelled_data is not None:
+    if coded:
         labelled, _ = subject.labelled
         samples |= {"train_codes": labelled.train, "test_codes": len(labelled.codes) - labelled.train}
     return samples
@@ -302,7 +307,7 @@ def follow(model: Generator, seed: int) -> tuple[Json, list[Tensor]]:
     return info, [traverse(model, found, k, start, positions) for k in best]
 
 
-def clipped(subject: Subject) -> list[str]:
+def clipped(subject: Subject, coded: bool) -> list[str]:
     """Notes on numbers that the data set was too small for."""
     settings = subject.settings
     wanted = {
@@ -312,13 +317,7 @@ def clipped(subject: Subject) -> list[str]:
     }
     fewer = [
         f"{got:,} {name.replace('_', ' ')} instead of {wanted[name]:,}"
-        for name, got in samples_of(subject).items()
+        for name, got in samples_of(subject, coded).items()
         if name in wanted and got < wanted[name]
     ]
     return [f"The data set has only {len(subject.data):,} pictures: {', '.join(fewer)}."] if fewer else []
-
-
-def versions() -> dict[str, str]:
-    """Of what decides the numbers."""
-    names = ("torch", "numpy", "scikit-learn", "scipy")
-    return {"disentangle": __version__, "python": platform.python_version()} | {name: version(name) for name in names}

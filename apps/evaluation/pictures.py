@@ -3,6 +3,7 @@
 A new score is one entry of :data:`PICTURES`.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,7 @@ from disentangle.apps.evaluation.score import Floats, Part, Score, quiet, scores
 from disentangle.apps.evaluation.team import BATCH
 from disentangle.apps.progress import progress
 from disentangle.data import files
+from disentangle.errors import UserError
 from disentangle.metrics import (
     FeatureCache,
     Frechet,
@@ -31,6 +33,10 @@ if TYPE_CHECKING:  # what is scored knows its features, which are made here
     from disentangle.apps.evaluation.subject import Subject
 
 Json = dict[str, Any]
+
+Network = Callable[[Tensor], Tensor]
+
+logger = logging.getLogger(__name__)
 
 ENOUGH = 2_000
 """Pictures that a mean picture is taken of."""
@@ -52,8 +58,8 @@ class Features:
         real: of as many pictures of the data.
         other: of as many others.
         mean: ``(2, d)``, of the mean of the data's pictures, twice.
-        moments: of all generated pictures and of all of the data, where there are more than ``KEPT`` of each; memory
-            does not grow with these.
+        moments: of all generated pictures, all of the data and all others, where there are more than ``KEPT`` of
+            each; memory does not grow with these.
     """
 
     name: str
@@ -61,17 +67,33 @@ class Features:
     real: Floats
     other: Floats
     mean: Floats
-    moments: tuple[Moments, Moments] | None = None
+    moments: tuple[Moments, Moments, Moments] | None = None
+
+
+def load_network_of(name: str, device: torch.device) -> Network:
+    """The feature network that ``--features`` names.
+
+    Raises:
+        UserError: where its weights are missing.
+    """
+    if name == "efficientnet-lite0":
+        return load_features(name, device=device)
+    resize: Literal["legacy", "clean"] = "legacy" if name == "inception-legacy" else "clean"
+    return load_features("inception", device=device, resize=resize)
+
+
+def load_distance_of(name: str, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """The distance that ``--distance`` names.
+
+    Raises:
+        UserError: where its weights are missing.
+    """
+    return load_distance(name, device=device)
 
 
 def read_features(subject: "Subject") -> Features:
     """Generate pictures, and put them and those of the data through the network, by all processes together."""
-    name = subject.settings.features
-    if name == "efficientnet-lite0":
-        network = load_features(name, device=subject.device)
-    else:
-        resize: Literal["legacy", "clean"] = "legacy" if name == "inception-legacy" else "clean"
-        network = load_features("inception", device=subject.device, resize=resize)
+    network = subject.network
     kept, count = min(subject.count, KEPT), subject.count
     real, other = subject.chosen[:count], subject.chosen[count:]
 
@@ -95,6 +117,7 @@ def read_features(subject: "Subject") -> Features:
         moments = (
             extract_all("more generated pictures", subject.generate, generated, subject.latents[kept:]),
             extract_all("more pictures of the data", subject.data.images, data[:kept], real[kept:]),
+            extract_all("more other pictures", subject.data.images, data[kept:], other[kept:]),
         )
     some = subject.data.images(real[: min(count, ENOUGH)])
     mean = some.float().mean(0, keepdim=True).round().to(torch.uint8).expand(2, -1, -1, -1)
@@ -112,9 +135,22 @@ def kept_features(subject: "Subject", network: Any, samples: int, compute: Calla
     """Features of the data, from the cache that all runs share where one process asks and the network has a hash."""
     if subject.team.size > 1 or not getattr(network, "weights", None):
         return compute()
-    data = subject.identity["data"]
-    key = cache_key(network, samples=samples, seed=subject.settings.seed, data=data | {"of": subject.count})
-    return FeatureCache(files.cache("features")).features(key, compute)
+    data = subject.identity["data"] | {"of": subject.count, "device": subject.device.type}
+    key = cache_key(network, samples=samples, seed=subject.settings.seed, data=data)
+    found: list[Floats] = []
+
+    def remembered() -> Floats:
+        found.append(compute())
+        return found[-1]
+
+    cache = FeatureCache(files.cache("features"))
+    try:
+        return cache.features(key, remembered)
+    except UserError as error:  # without the cache it only takes longer
+        if not found:
+            raise
+        logger.warning("%s", error)
+        return found[-1]
 
 
 class Batches(Sequence[Tensor]):
@@ -148,6 +184,7 @@ class PictureScore:
         parts: attribute of the result -> how the report shows it.
         compute: its result, and those for reference points.
         inputs_of: the settings that decide it, of a score of the generator alone; ``None`` where it compares features.
+        needs: attribute of the subject that must be there, such as weights on this machine; empty for none.
         samples: how many pictures it takes, in words.
     """
 
@@ -155,6 +192,7 @@ class PictureScore:
     parts: Mapping[str, Part]
     compute: Callable[["Subject"], Computed]
     inputs_of: tuple[str, ...] | None = None
+    needs: str = "network"
     samples: Callable[["Subject", Any], str] = lambda subject, result: (
         f"features of {result.features}, {result.n:,} pictures on each side"
     )
@@ -201,13 +239,12 @@ def few_pictures(score: Score, count: int) -> str:
 def _frechet(subject: "Subject") -> Computed:
     found = subject.features
 
-    def distance(features: Floats) -> Result:
-        return metrics.frechet_distance(features, found.real, found.name)
+    generated, real, other = found.moments or (found.generated, found.real, found.other)
 
-    result = distance(found.generated)
-    if found.moments is not None:
-        result = metrics.frechet_distance(*found.moments, found.name)
-    return result, {"other data": [distance(found.other)], "mean picture": [distance(found.mean)]}
+    def distance(features: Floats | Moments) -> Result:
+        return metrics.frechet_distance(features, real, found.name)
+
+    return distance(generated), {"other data": [distance(other)], "mean picture": [distance(found.mean)]}
 
 
 def _kernel(subject: "Subject") -> Computed:
@@ -234,9 +271,8 @@ def _precision_recall(subject: "Subject") -> Computed:
 def _path_length(subject: "Subject") -> Computed:
     settings = subject.settings
     with progress("paths", settings.paths) as advance:
-        distance = load_distance(settings.distance, device=subject.device)
         result = metrics.perceptual_path_length(
-            subject.model, distance, samples=settings.paths, seed=settings.seed, progress=advance.to
+            subject.model, subject.distance, samples=settings.paths, seed=settings.seed, progress=advance.to
         )
     return result, {}
 
@@ -317,6 +353,7 @@ PICTURES: dict[str, PictureScore] = {
         },
         _path_length,
         inputs_of=("paths", "distance"),
+        needs="distance",
         samples=lambda _, result: f"{result.samples:,} paths",
     ),
     "variation": PictureScore(
@@ -330,6 +367,7 @@ PICTURES: dict[str, PictureScore] = {
         },
         _variation,
         inputs_of=("pairs",),
+        needs="",
         samples=lambda _, result: f"{len(result.accuracies)} networks",
     ),
     "activeness": PictureScore(
@@ -351,6 +389,7 @@ PICTURES: dict[str, PictureScore] = {
         },
         _activeness,
         inputs_of=(),
+        needs="",
         samples=lambda _, result: f"{result.samples:,} latents to start from",
     ),
 }

@@ -75,8 +75,10 @@ class DifferenceFile(TypedDict):
     difference: float
     interval: Annotated[Pair | None, Field(description="95 % interval of the difference")]
     paired: Annotated[bool, Field(description="whether both were resampled on the same rows")]
-    comparable: Annotated[bool, Field(description="whether both are of one variant")]
-    verdict: Literal["better", "worse", "not clear"]
+    comparable: Annotated[bool, Field(description="whether both are of one variant, on the same data")]
+    verdict: Annotated[
+        Literal["better", "worse", "not clear", ""], Field(description="empty where there is no interval to tell by")
+    ]
 
 
 class AgainstFile(TypedDict):

@@ -174,10 +174,10 @@ def ends_of(result: Result, attribute: str, resamples: Sequence[float]) -> tuple
     """95% interval of a number: from its resamples, or what the result itself knows of its score."""
     if len(resamples) > 1:
         return interval(float(getattr(result, attribute)), resamples)
+    ends: tuple[float, float] | None = None
     if attribute == "score" and not hasattr(type(result), "halves"):
-        ends: tuple[float, float] | None = getattr(result, "interval", None)
-        return ends
-    return None
+        ends = getattr(result, "interval", None)
+    return ends if ends is not None and all(map(math.isfinite, ends)) else None
 
 
 def reference_results(result: CodeScore, seed: int, rotations: int) -> dict[str, list[Result]]:
@@ -214,11 +214,11 @@ def named(words: str, names: Sequence[str]) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def counted(samples: Sequence[int]) -> str:
+def counted(samples: Sequence[int], things: str = "codes") -> str:
     """The numbers of samples of a :class:`~disentangle.metrics.CodeScore` in words."""
     if len(samples) == 1:
-        return f"{samples[0]:,} codes"
-    return f"{samples[0]:,} codes to learn from, {samples[1]:,} to test"
+        return f"{samples[0]:,} {things}"
+    return f"{samples[0]:,} {things} to learn from, {samples[1]:,} to test"
 
 
 @contextmanager

@@ -1,22 +1,33 @@
 """What is scored: a run's model and data, and what several scores need of them, made once."""
 
-from collections.abc import Mapping
+import hashlib
+import platform
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from disentangle import __version__
 from disentangle.apps.evaluate import Settings
 from disentangle.apps.evaluation.codes import Coder, checked, find_coder, read_codes, reconstruct
 from disentangle.apps.evaluation.ledger import Ledger
-from disentangle.apps.evaluation.pictures import Features, read_features
+from disentangle.apps.evaluation.pictures import (
+    Features,
+    Network,
+    load_distance_of,
+    load_network_of,
+    read_features,
+)
 from disentangle.apps.evaluation.score import Labelled
 from disentangle.apps.evaluation.team import Team
 from disentangle.data import ImageSet, LabelledSet
 from disentangle.errors import UserError
 from disentangle.generator import Generator
 from disentangle.training.draws import seeded
+from disentangle.training.encoder import EncoderRecord
 from disentangle.training.hardware import choose_device
 from disentangle.training.networks import hash_network, load_network
 from disentangle.training.run import Run
@@ -25,6 +36,9 @@ Json = dict[str, Any]
 
 DEFAULT_PICTURES = 2_000
 """Pictures on each side of a comparison, if nothing else is asked for."""
+
+SEEN = 64
+"""Pictures by which a data set is known."""
 
 RECONSTRUCTED = 1_000
 """Pictures whose reconstruction is measured."""
@@ -52,7 +66,7 @@ class Subject:
         self.run, self.settings, self.team = run, settings, team
         self._ledger = ledger
         self.step = run.step if settings.checkpoint is None else settings.checkpoint
-        self.device = choose_device(settings.device)
+        self.device = team.place(choose_device(settings.device))
         self.model, self.weights = load_model(run, self.step, self.device)
         self.data = run.data()
         if len(self.data) < 4:
@@ -72,15 +86,29 @@ class Subject:
     @cached_property
     def identity(self) -> Json:
         """What decides every score: the weights, the data and the seed."""
-        return {"weights": self.weights, "data": fingerprint(self.run, self.data), "seed": self.settings.seed}
+        return {
+            "weights": self.weights,
+            "data": self.described,
+            "seed": self.settings.seed,
+            "versions": versions(),
+            "device": self.device.type,
+        }
+
+    @cached_property
+    def described(self) -> Json:
+        """The data set as the report names it, with what tells it from others of that name."""
+        return describe(self.data) | {"content": content_of(self.data)}
 
     @cached_property
     def code_inputs(self) -> Json:
         """What decides the codes."""
         coder = cast(Coder, self.coder)
-        encoder = None if coder.record is None else [coder.record.step, coder.record.settings.seed]
+        encoder = None if coder.record is None else [coder.record.to_dict(), self._encoder_hash(coder.record)]
         names = ("train_samples", "test_samples")
         return self.identity | {"encoder": encoder} | {name: getattr(self.settings, name) for name in names}
+
+    def _encoder_hash(self, record: EncoderRecord) -> str:
+        return hash_network(self.run.encoder.checkpoint_path(record.step) / "encoder")
 
     @cached_property
     def labelled(self) -> tuple[Labelled, Json]:
@@ -90,9 +118,26 @@ class Subject:
         def compute() -> dict[str, Any]:
             return read_codes(coder.encoder, data, self.settings, self.device, self.team)
 
-        if self._ledger is None:
+        ledger, team = self._ledger, self.team
+        if ledger is None:
             return unpack(compute(), data)
-        return unpack(self._ledger.arrays("codes", self.code_inputs, compute), data)
+        # All must agree whether there is something to compute together: the first one looks.
+        kept = team.first(lambda: ledger.read_arrays("codes", self.code_inputs))
+        if kept is None:
+            kept = compute()
+            if team.rank == 0:
+                ledger.write_arrays("codes", self.code_inputs, kept)
+        return unpack(kept, data)
+
+    @cached_property
+    def network(self) -> Network:
+        """What pictures are compared by."""
+        return load_network_of(self.settings.features, self.device)
+
+    @cached_property
+    def distance(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """What two pictures are compared by."""
+        return load_distance_of(self.settings.distance, self.device)
 
     @cached_property
     def chosen(self) -> Tensor:
@@ -168,6 +213,16 @@ def describe(data: ImageSet) -> Json:
     }
 
 
-def fingerprint(run: Run, data: ImageSet) -> Json:
-    """What tells one data set from another: its description, and where its files are."""
-    return describe(data) | {"root": str(run.config["recipe"]["data"].get("root"))}
+def content_of(data: ImageSet) -> str:
+    """SHA-256 of some of a set's pictures and factors, so that other files under the same name are another set."""
+    chosen = torch.linspace(0, len(data) - 1, min(SEEN, len(data)), dtype=torch.float64).long()
+    digest = hashlib.sha256(data.images(chosen).numpy().tobytes())
+    if isinstance(data, LabelledSet):
+        digest.update(data.factors(chosen).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Of what decides the numbers."""
+    names = ("torch", "numpy", "scikit-learn", "scipy")
+    return {"disentangle": __version__, "python": platform.python_version()} | {name: version(name) for name in names}

@@ -3,13 +3,26 @@
 A new score of codes is one entry of :data:`CODES`.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from disentangle import metrics
 from disentangle.apps.evaluation.pictures import PICTURES
-from disentangle.apps.evaluation.score import Labelled, Part, Score, counted, quiet, reference_results, scores_of
+from disentangle.apps.evaluation.score import (
+    Floats,
+    Integers,
+    Labelled,
+    Part,
+    Score,
+    counted,
+    quiet,
+    reference_results,
+    scores_of,
+)
 from disentangle.errors import unknown_name
 from disentangle.metrics import CodeScore
 
@@ -27,11 +40,13 @@ class CodeMeasure:
         compute: its result for labelled codes.
         parts: attribute of the result -> how the report shows it; the first carries what the result is made of.
         inputs: names of the settings that decide it besides the codes.
+        things: what its samples are.
     """
 
     compute: Compute
     parts: Mapping[str, Part]
     inputs: tuple[str, ...] = ()
+    things: str = "codes"
 
     @property
     def title(self) -> str:
@@ -42,7 +57,7 @@ class CodeMeasure:
     def scores(self, labelled: Labelled, settings: "Settings") -> list[Score]:
         """The numbers, with intervals and reference points."""
         # Where a predictor takes minutes, one rotation has to do.
-        rotations = 1 if self.inputs and settings.dci_learner == "gbt" else 3
+        rotations = 1 if "dci_learner" in self.inputs and settings.dci_learner == "gbt" else 3
         with quiet():
             result = self.compute(labelled, settings)
             about = {"samples": list(result.samples), "learner": result.learner, "seed": settings.seed}
@@ -50,10 +65,22 @@ class CodeMeasure:
                 result,
                 self.parts,
                 points=reference_results(result, settings.seed, rotations),
-                samples=counted(result.samples),
+                samples=counted(result.samples, self.things),
                 settings=about | {"rotations": rotations},
                 factors=labelled.names,
             )
+
+
+FEW_VALUES = 32
+"""Codes of no more values each, such as QLAE's and Tripod's, are discrete, for which InfoMEC has its own definition."""
+
+
+def infomec(codes: Floats, factors: Integers) -> CodeScore:
+    """InfoMEC of codes as they are: discrete ones are counted, others are estimated from nearest neighbours."""
+    discrete = all(len(np.unique(code)) <= FEW_VALUES for code in codes.T)
+    result = metrics.infomec(codes, factors, discrete=discrete)
+    # Of discrete codes the rotated ones and noise are not discrete: each is to be seen as what it is.
+    return replace(result, source=replace(result.source, metric=infomec)) if result.source is not None else result
 
 
 CODES: dict[str, CodeMeasure] = {
@@ -155,7 +182,7 @@ CODES: dict[str, CodeMeasure] = {
         },
     ),
     "infomec": CodeMeasure(
-        lambda labelled, _: metrics.infomec(*labelled.to_learn),
+        lambda labelled, _: infomec(*labelled.to_learn),
         {
             "modularity": Part(
                 "InfoMEC modularity",
@@ -165,6 +192,7 @@ CODES: dict[str, CodeMeasure] = {
             "explicitness": Part(
                 "InfoMEC explicitness",
                 "How much of the factors' information a linear classifier gets out of the codes, as a share of all.",
+                range=(-math.inf, 1.0),
             ),
         },
     ),
@@ -176,6 +204,7 @@ CODES: dict[str, CodeMeasure] = {
                 "How often one tells from the differences of codes which factor a number of pairs of pictures share.",
             )
         },
+        things="groups of pairs",
     ),
     "factor-vae": CodeMeasure(
         lambda labelled, settings: metrics.factor_vae_score(metrics.Rows(*labelled.to_learn), seed=settings.seed),
@@ -186,6 +215,7 @@ CODES: dict[str, CodeMeasure] = {
                 "full rotations can score high.",
             )
         },
+        things="groups",
     ),
 }
 """Name -> score."""

@@ -46,13 +46,19 @@ def test_what_both_have_in_common_drops_out_of_a_paired_difference() -> None:
 
 def test_scores_of_other_variants_are_shown_and_not_judged() -> None:
     (row,) = compare(report([score(0.9, [0.9, 0.91])]), report([score(0.1, [0.1, 0.11], variant="w")]))["scores"]
-    assert (row["comparable"], row["paired"], row["interval"], row["verdict"]) == (False, False, None, "not clear")
+    assert (row["comparable"], row["paired"], row["interval"], row["verdict"]) == (False, False, None, "")
 
 
 def test_a_score_that_one_has_not_is_left_out_and_one_without_resamples_has_no_interval() -> None:
     mine = report([score(0.9, []), score(0.5, [0.5, 0.6], name="SAP")])
     (row,) = compare(mine, report([score(0.1, [])]))["scores"]
     assert (row["name"], row["interval"]) == ("MIG", None)
+
+
+def test_runs_on_other_data_are_not_judged() -> None:
+    mine = report([score(0.9, [0.9, 0.91])])
+    (row,) = compare(mine, mine | {"data": {"name": "digits", "content": "other"}})["scores"]
+    assert (row["comparable"], row["verdict"]) == (False, "")
 
 
 @pytest.mark.parametrize(
@@ -63,8 +69,8 @@ def test_a_score_that_one_has_not_is_left_out_and_one_without_resamples_has_no_i
         ("lower", (0.1, 0.2), "worse"),
         ("lower", (-0.2, -0.1), "better"),
         ("lower", (-0.1, 0.1), "not clear"),
-        ("", (0.1, 0.2), "not clear"),
-        ("higher", None, "not clear"),
+        ("", (0.1, 0.2), ""),
+        ("higher", None, ""),
     ],
 )
 def test_verdict(better: str, ends: tuple[float, float] | None, words: str) -> None:

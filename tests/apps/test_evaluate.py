@@ -32,6 +32,7 @@ from disentangle.apps.evaluation.score import quiet
 from disentangle.apps.evaluation.subject import unpack
 from disentangle.apps.evaluation.suite import CODES
 from disentangle.apps.evaluation.team import Team
+from disentangle.data import load
 from disentangle.errors import UserError
 from disentangle.metrics import frechet_distance, load_features, udr
 from disentangle.models import EigenGAN
@@ -371,7 +372,7 @@ def test_an_evaluation_that_was_stopped_goes_on(runs: dict[str, Path], monkeypat
     with pytest.raises(KeyboardInterrupt):
         evaluate(run, FEW)
     assert not (run.path / "report.json").exists()
-    assert (run.path / "scores/mig.json").exists()
+    assert len(list((run.path / "scores").glob("mig-*.json"))) == 1
     monkeypatch.setitem(CODES, "dci", replace(CODES["dci"], compute=real))
     monkeypatch.setitem(CODES, "mig", replace(CODES["mig"], compute=stopped))  # what is done is not done again
     report = evaluate(run, FEW)
@@ -434,18 +435,24 @@ def test_runs_of_other_seeds_give_a_score_without_labels(
     runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, words = runs["vae"], ["--train-samples", "150", "--test-samples", "80", "--samples", "24", "--scores", "mig"]
-    main(["evaluate", str(run), "--siblings", str(run), *words])
+    make_trainer(run.parent / "other", replace(RECIPES["vae"], seed=1)).train()
+    main(["evaluate", str(run), "--siblings", str(run.parent / "other"), *words])
     report = json.loads((run / "report.json").read_text())
     ADAPTER.validate_python(report)
     score = by_name(report)["UDR"]
-    codes, kl = np.load(run / "scores/codes.npz")["codes"], report["codes"]["kl"]
+    arrays = [
+        read_codes(Run.open(run.parent / name).load_generator(), load("digits", size=32), FEW, CPU, Team())
+        for name in (run.name, "other")
+    ]
     with quiet():
-        direct = udr([codes, codes], [kl, kl])
+        direct = udr([codes["codes"] for codes in arrays], [codes["kl"] for codes in arrays])
     assert score["value"] == direct.model_scores[0]
-    assert set(score["baselines"]) == {"rotated", "perfect", "noise"}
+    assert set(score["baselines"]) == {"turned copies", "copies", "noise"}
     assert "UDR" in capsys.readouterr().out
     with pytest.raises(UserError, match="has none: this generator has no encoder"):
         evaluate(Run.open(run), FEW, siblings=[Run.open(runs["gan"])])
+    with pytest.raises(UserError, match="two of these runs have the same weights"):
+        evaluate(Run.open(run), FEW, siblings=[Run.open(run)])
 
 
 @pytest.mark.usefixtures("corners")
@@ -478,4 +485,5 @@ def test_a_generator_gets_every_score_of_pictures(
     streamed = by_name(evaluate(Run.open(runs["gan"]), settings, out=tmp_path))
     assert streamed["Fréchet distance"]["value"] == pytest.approx(scores["Fréchet distance"]["value"], rel=1e-6)
     assert streamed["Fréchet distance"]["interval"] is None
+    assert streamed["Fréchet distance"]["baselines"] == pytest.approx(scores["Fréchet distance"]["baselines"], rel=1e-5)
     assert streamed["Kernel distance"]["parts"]["n"] == 20

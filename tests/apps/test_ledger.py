@@ -40,14 +40,16 @@ def test_a_score_comes_back_to_the_bit_under_the_same_inputs_and_no_others(tmp_p
     assert Ledger(tmp_path, fresh=True).read("mig", INPUTS) is None
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"key": 1}', "cut"])
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"key": 1}', "cut", "words"])
 def test_a_damaged_file_is_computed_again_and_said_so(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledger = Ledger(tmp_path)
     ledger.write("mig", INPUTS, [SCORE], 1.0)
-    text = (tmp_path / "mig.json").read_text()
-    (tmp_path / "mig.json").write_text(text[:-40] if damage == "cut" else damage)
+    (file,) = tmp_path.glob("mig-*.json")
+    text = file.read_text()
+    words = json.dumps(json.loads(text) | {"scores": ["words"]})
+    file.write_text({"cut": text[:-40], "words": words}.get(damage, damage))
     with caplog.at_level(logging.WARNING):
         assert ledger.read("mig", INPUTS) is None
     assert damage == '{"key": 1}' or "damaged" in caplog.text
@@ -56,9 +58,10 @@ def test_a_damaged_file_is_computed_again_and_said_so(
 def test_a_score_that_misses_a_field_is_computed_again(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     ledger.write("mig", INPUTS, [SCORE], 1.0)
-    kept = json.loads((tmp_path / "mig.json").read_text())
+    (file,) = tmp_path.glob("mig-*.json")
+    kept = json.loads(file.read_text())
     del kept["scores"][0]["value"]
-    (tmp_path / "mig.json").write_text(json.dumps(kept))
+    file.write_text(json.dumps(kept))
     assert ledger.read("mig", INPUTS) is None
 
 
@@ -68,25 +71,32 @@ def test_a_number_that_is_none_is_not_kept(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_arrays_are_computed_once(tmp_path: Path) -> None:
-    calls = []
+def test_arrays_come_back_under_the_same_inputs(tmp_path: Path) -> None:
+    ledger, arrays = Ledger(tmp_path), {"codes": np.arange(6.0).reshape(2, 3), "train": np.array(1)}
+    assert ledger.read_arrays("codes", INPUTS) is None
+    ledger.write_arrays("codes", INPUTS, arrays)
+    kept = ledger.read_arrays("codes", INPUTS)
+    assert kept is not None
+    assert set(kept) == {"codes", "train"}
+    assert np.array_equal(kept["codes"], arrays["codes"])
+    assert ledger.read_arrays("codes", INPUTS | {"seed": 9}) is None
+    assert Ledger(tmp_path, fresh=True).read_arrays("codes", INPUTS) is None
+    (file,) = tmp_path.glob("codes-*.npz")
+    raw = file.read_bytes()
+    for damaged in (raw[:100], b"", b"words", raw[:-30]):
+        file.write_bytes(damaged)
+        assert ledger.read_arrays("codes", INPUTS) is None
+    with file.open("wb") as plain:
+        np.save(plain, np.zeros(3))
+    assert ledger.read_arrays("codes", INPUTS) is None
 
-    def compute() -> dict[str, np.ndarray]:
-        calls.append(1)
-        return {"codes": np.arange(6.0).reshape(2, 3), "train": np.array(1)}
 
+def test_other_inputs_overwrite_nothing(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    for _ in range(2):
-        arrays = ledger.arrays("codes", INPUTS, compute)
-        assert set(arrays) == {"codes", "train"}
-        assert np.array_equal(arrays["codes"], np.arange(6.0).reshape(2, 3))
-    assert len(calls) == 1
-    ledger.arrays("codes", INPUTS | {"seed": 9}, compute)
-    Ledger(tmp_path, fresh=True).arrays("codes", INPUTS | {"seed": 9}, compute)
-    assert len(calls) == 3
-    (tmp_path / "codes.npz").write_bytes((tmp_path / "codes.npz").read_bytes()[:100])
-    ledger.arrays("codes", INPUTS | {"seed": 9}, compute)
-    assert len(calls) == 4
+    for seed in (1, 2):
+        ledger.write("mig", {"seed": seed}, [SCORE], float(seed))
+    entries = [ledger.read("mig", {"seed": seed}) for seed in (1, 2)]
+    assert [entry.seconds for entry in entries if entry is not None] == [1.0, 2.0]
 
 
 def test_a_folder_that_takes_no_files_is_one_line(tmp_path: Path) -> None:
