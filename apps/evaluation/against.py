@@ -69,7 +69,7 @@ def difference(score: Mapping[str, Any], other: Mapping[str, Any], same: bool, m
 
 
 def verdict(better: str, ends: tuple[float, float] | None) -> str:
-    """``"better"``, ``"worse"``, ``"not clear"`` where the interval has 0 in it, or nothing where that was not asked."""
+    """``"better"``, ``"worse"``, ``"not clear"`` where the interval has 0 in it; empty where there is none."""
     if ends is None or better not in ("higher", "lower"):
         return ""
     if ends[0] <= 0 <= ends[1]:

@@ -29,10 +29,9 @@ from disentangle.apps.evaluation.measure import follow, measure
 from disentangle.apps.evaluation.pictures import PICTURES
 from disentangle.apps.evaluation.schema import ADAPTER
 from disentangle.apps.evaluation.score import quiet
-from disentangle.apps.evaluation.subject import unpack
+from disentangle.apps.evaluation.subject import content_of, unpack
 from disentangle.apps.evaluation.suite import CODES
 from disentangle.apps.evaluation.team import Team
-from disentangle.data import load
 from disentangle.errors import UserError
 from disentangle.metrics import frechet_distance, load_features, udr
 from disentangle.models import EigenGAN
@@ -213,6 +212,12 @@ def test_a_perfect_encoder_gets_perfect_scores() -> None:
     (gap,) = CODES["mig"].scores(labelled, settings)
     assert gap.value == pytest.approx(gap.baselines["perfect"])
     assert gap.value > 0.98 > 0.5 > gap.baselines["rotated"]
+
+
+def test_other_pictures_under_the_same_name_are_another_set() -> None:
+    changed = Pixels(90)
+    changed.factors = lambda indices: Pixels.factors(changed, indices) * (indices[:, None] != 89)  # type: ignore[method-assign]
+    assert content_of(Pixels(90)) == content_of(Pixels(90)) != content_of(changed)
 
 
 def test_few_data_are_shared_out_in_proportion() -> None:

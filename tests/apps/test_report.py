@@ -197,7 +197,7 @@ def test_columns_of_the_matrices_are_in_order_and_shares_of_entropy(pictures: Pi
     [
         ((0.2, 0.3), "more"),
         ((0.12, 0.3), "not clearly more"),
-        ((0.01, 0.05), "less"),
+        ((0.001, 0.01), "less"),
         ((0.05, 0.1), "not clearly more"),
     ],
 )

@@ -88,7 +88,7 @@ def test_every_score_has_its_number_interval_reference_points_and_words(name: st
     scores = CODES[name].scores(few(perfect_sprites, 300, 200), SETTINGS)
     for score in scores:
         least, greatest = score.range
-        assert least <= score.value <= (math.inf if greatest is None else greatest)
+        assert (-math.inf if least is None else least) <= score.value <= (math.inf if greatest is None else greatest)
         assert set(score.baselines) == {"perfect", "rotated", "noise"}
         assert all(math.isfinite(value) for value in score.baselines.values())
         assert score.interval is not None
