@@ -38,7 +38,9 @@ def constant_factors(factors: Integers) -> list[str]:
 def dead_codes(codes: Floats) -> list[str]:
     """Of codes ``(N, d)`` that are constant, or next to it beside the others."""
     constant = ~varies(codes)
-    deviation = np.where(constant, 0, codes.astype(np.float64).std(axis=0))  # that of a large constant is a rounding
+    with np.errstate(over="ignore", invalid="ignore"):  # of codes near the largest number: infinite, and so not faint
+        spread = codes.astype(np.float64).std(axis=0)
+    deviation = np.where(constant, 0, spread)  # that of a large constant is a rounding
     faint = ~constant & (deviation < FAINT * deviation.max())
     words = []
     if constant.any():

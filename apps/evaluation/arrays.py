@@ -66,7 +66,7 @@ def measure_arrays(
         "not_applicable": [],
         "notes": [],
         "codes": {
-            "names": [f"code {j + 1}" for j in range(count)],
+            "names": [f"code {j}" for j in range(count)],
             "variance": variance.tolist(),
             "kl": None,
             "active": (variance > 0).tolist(),
@@ -94,7 +94,7 @@ def read(codes: Path, factors: Path, settings: Settings, names: Sequence[str]) -
         )
     order = torch.randperm(len(table), generator=seeded(settings.seed, "codes"))[:n].numpy()
     content = key_of({"codes": hashed(table), "factors": hashed(labels)})
-    known = tuple(names) or tuple(f"factor {j + 1}" for j in range(labels.shape[1]))
+    known = tuple(names) or tuple(f"factor {j}" for j in range(labels.shape[1]))
     return Labelled(table[order], labels[order], train, known), content
 
 

@@ -185,7 +185,7 @@ def relate(codes: Json, directions: Json, gap: MIG, factors: Sequence[str], late
     """
     entropy, information = gap.entropy, gap.mutual_information
     shares = np.divide(information, entropy, out=np.zeros_like(information), where=entropy > 0)
-    codes["names"] = [f"code {j + 1}" for j in range(len(shares))]
+    codes["names"] = [f"code {j}" for j in range(len(shares))]
     places = {latent: j for j, latent in enumerate(latents)}
     for entry in directions["all"]:
         if entry["latent"] not in places:

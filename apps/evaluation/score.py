@@ -207,7 +207,8 @@ def named(words: str, names: Sequence[str]) -> str:
     """A metric's warning with the factors' names in the place of their numbers, and as a sentence."""
 
     def name(match: re.Match[str]) -> str:
-        return f"factor {names[int(match[1])]}" if int(match[1]) < len(names) else match[0]
+        known = names[int(match[1])] if int(match[1]) < len(names) else match[0]
+        return known if known.startswith("factor ") else f"factor {known}"
 
     text = re.sub(r"\bfactor (\d+)\b", name, words)
     return f"{text[:1].upper()}{text[1:]}."

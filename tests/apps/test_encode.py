@@ -189,5 +189,5 @@ def test_a_direction_that_mixes_codes_names_none() -> None:
     }
     codes: dict[str, Any] = {"active": [True, True]}
     relate(codes, directions, gap, ["a", "b"], latents=(4, 9))
-    assert codes["names"] == ["code 1", "own"]
+    assert codes["names"] == ["code 0", "own"]
     assert [entry.get("factor") for entry in directions["all"]] == [None, None, "a"]

@@ -115,6 +115,7 @@ def test_suites_and_names_can_be_mixed() -> None:
 
 def test_a_warning_becomes_a_sentence_about_the_factors() -> None:
     assert named("factor 1 is constant", ["a", "hue"]) == "Factor hue is constant."
+    assert named("factor 1 is constant", ["factor 0", "factor 1"]) == "Factor 1 is constant."
     assert (
         named("60 samples are few for factor 12, of 3 values", ["a"])
         == "60 samples are few for factor 12, of 3 values."
