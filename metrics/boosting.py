@@ -30,16 +30,20 @@ leaves of one class are long at first, and overshoot at higher rates."""
 DISCRETE = 255
 """Most bins of a code whose values recur."""
 
-EXACT = 1024
-"""Up to so many samples every value has a bin of its own. Among few samples, trees do much by setting single ones
-apart, which bins do not let them; with 500 samples in 64 bins, D of noisy codes came out 0.09 too low."""
+BLOCK = 4096
+"""Samples that are worked on together, so that what is done to them stays in the processor's cache."""
+
+EXACT = 2**19
+"""Every value has a bin of its own in one block of samples, if times codes times classes these are no more than this.
+Trees that tell many classes apart by few samples do much by setting single ones apart, which bins do not let them: with
+1,000 samples, D of noisy codes came out 0.05 too low in 64 bins."""
 
 DAMPING = 0.9
 """Power of the rate that a round's importance counts by. By the rate itself, long steps credit noise too much: several
 short ones in their place would find ever less of it."""
 
-BLOCK = 4096
-"""Samples that are worked on together, so that what is done to them stays in the processor's cache."""
+ROW = 32
+"""More bins than :data:`BINS` are summed in rows of so many."""
 
 TIED = 1e-5
 """Splits whose gains differ by less than this share count as equally good: single precision cannot tell them apart."""
@@ -88,7 +92,7 @@ class BoostedTrees:
 
     Args:
         seed: of the order of the codes, which decides between splits that are equally good.
-        bins: most bins of a code, from 2 to 65,536. If ``None``: 64, and one a value up to 1,024 samples.
+        bins: most bins of a code, from 2 to 65,536. If ``None``, one a value or 64, by :data:`EXACT`.
         rates: the learning rate of each round.
 
     Raises:
@@ -113,9 +117,11 @@ class BoostedTrees:
         """Learn to predict ``labels (N,)`` from ``codes (N, d)``."""
         self.classes_, indices, counts = np.unique(labels, return_inverse=True, return_counts=True)
         self._order = np.random.default_rng(self.seed).permutation(codes.shape[1])
-        most = self.bins or (EXACT if len(codes) <= EXACT else BINS)
+        exact = len(codes) <= BLOCK and codes.size * len(counts) <= EXACT
+        most = self.bins or (len(codes) if exact else BINS)
         self._edges = [cut(code, most) for code in codes.T[self._order]]
-        self._bins = 1 + max(1, *(len(edges) for edges in self._edges))
+        bins = 1 + max(1, *(len(edges) for edges in self._edges))
+        self._bins = bins if bins <= BINS else -(-bins // ROW) * ROW  # whole rows of bins
         self._start = starting_point(counts)
         self.rounds_ = []
         self.feature_importances_ = np.zeros(codes.shape[1])
@@ -169,27 +175,28 @@ class Block:
         self.raw = np.tile(start[:, None], n)
         rows = binned.T + bins * np.arange(d, dtype=np.int32)
         starts = np.arange(0, d * n + 1, d, dtype=np.int32)
-        self._one_hot = scipy.sparse.csc_array((np.ones(d * n, np.float32), rows.ravel(), starts), shape=(d * bins, n))
-        self._counts = self._histograms(np.ones((n, 1), dtype=np.float32))
+        one_hot = scipy.sparse.csc_array((np.ones(d * n, np.float32), rows.ravel(), starts), shape=(d * bins, n))
+        # By columns, histograms stay in the cache; where they are longer than the samples are many, by rows samples do.
+        self._one_hot = one_hot if bins < n else one_hot.tocsr()
+        self._counts = self._running_sums(np.ones((n, 1), dtype=np.float32))
 
     def begin(self) -> tuple[Singles, Singles]:
-        """Begin a round: all samples are in the root, whose histograms are returned."""
+        """Begin a round: all samples are in the root, whose running sums are returned."""
         self.probabilities = likelihood(self.raw)
         self.gradients = self.targets - self.probabilities
         self.nodes = np.zeros(self.raw.shape, dtype=np.uint8)
         self._columns = np.ascontiguousarray(self.gradients.T)
-        return self._histograms(self._columns), self._counts
+        return self._running_sums(self._columns), self._counts
 
-    def left_histograms(self, parents: int) -> tuple[Singles, Singles]:
-        """Sums of gradients and numbers of samples in each bin, ``(parents, d, bins, K)``, of all nodes on the left."""
+    def left_sums(self, parents: int) -> list[tuple[Singles, Singles]]:
+        """Of every parent's left node, gradients and samples summed up to each bin, ``(d, bins, K)``."""
         nodes = np.ascontiguousarray(self.nodes.T)
         inside = [(nodes == 2 * parent).astype(np.float32) for parent in range(parents)]
-        sums = [self._histograms(self._columns * mask) for mask in inside]
-        return np.stack(sums), np.stack([self._histograms(mask) for mask in inside])
+        return [(self._running_sums(self._columns * mask), self._running_sums(mask)) for mask in inside]
 
-    def _histograms(self, columns: Singles) -> Singles:
+    def _running_sums(self, columns: Singles) -> Singles:
         sums: Singles = self._one_hot @ columns
-        return sums.reshape(self.shape)
+        return running_sums(sums.reshape(self.shape))
 
     def leaf_sums(self) -> tuple[Matrix, Matrix]:
         """Sums of first and second derivatives in each leaf, ``(K, 8)``."""
@@ -213,7 +220,7 @@ def grow(blocks: list[Block], rate: float) -> tuple[Round, Matrix]:
     sums = [add_up(block.begin() for block in blocks)]
     for level in range(DEPTH):
         if level:
-            left = zip(*add_up(block.left_histograms(len(sums)) for block in blocks))
+            left = map(add_up, zip(*(block.left_sums(len(sums)) for block in blocks)))
             # What is not on the left is on the right.
             sums = [side for (g, n), (part, m) in zip(sums, left) for side in ((part, m), (g - part, n - m))]
         levels.append([best_splits(*pair) for pair in sums])
@@ -230,34 +237,35 @@ def best_splits(sums: Singles, counts: Singles) -> Splits:
     """The split of one node in each of ``K`` trees that lowers the squared error most.
 
     Args:
-        sums: ``(d, bins, K)``, of the gradients of the samples in each bin.
-        counts: ``(d, bins, K)``, how many these are.
+        sums: ``(d, bins, K)``, of the gradients of the samples up to each bin.
+        counts: ``(d, bins, K)`` or ``(d, bins, 1)``, how many these are.
     """
-    total, number = sums[:1].sum(axis=1, keepdims=True), counts[:1].sum(axis=1, keepdims=True)
-    below = running_sums(counts)
-    gains = running_sums(sums)
-    gains -= below * (total / np.maximum(number, 1))
-    np.square(gains, out=gains)
-    sizes = below * (number - below)
-    gains *= number / np.where(sizes > 0, sizes, np.inf)
+    total, number = sums[:1, -1:], counts[:1, -1:]
+    gains = sums - counts * (total / np.maximum(number, 1))
+    gains *= gains
+    sizes = number - counts
+    sizes *= counts
+    gains *= np.minimum(sizes, 1)  # 0 where a side is empty, as above the last bin
+    gains /= np.maximum(sizes, 1)
     thresholds = gains.argmax(axis=1)
-    by_feature = gains.max(axis=1)
+    by_feature = np.take_along_axis(gains, thresholds[:, None], axis=1)[:, 0] * number[0]
     best = by_feature.max(axis=0)
     tied = (by_feature >= best * (1 - np.float32(TIED))) & (best > 0)
     feature = tied.argmax(axis=0)
     threshold = np.take_along_axis(thresholds, feature[None], axis=0)[0]
-    credit = by_feature * tied / np.maximum(tied.sum(axis=0), 1)
-    return Splits(feature, np.where(best > 0, threshold, sums.shape[1] - 1), credit.astype(np.float32))
+    credit = by_feature * tied / np.maximum(tied.sum(axis=0, dtype=np.float32), 1)
+    return Splits(feature, np.where(best > 0, threshold, sums.shape[1] - 1), credit)
 
 
 def running_sums(values: Singles) -> Singles:
-    """Cumulative sums along the second axis, without the last, which is the whole."""
-    bins = values.shape[1]
-    if bins > DISCRETE:
-        return np.cumsum(values[:, :-1], axis=1)
-    # The axis is not the last, which cumsum is slow on: a product is several times faster.
-    sums: Singles = np.tri(bins, dtype=np.float32)[:-1] @ values
-    return sums
+    """Cumulative sums along the second axis of ``(d, bins, K)``."""
+    # Products with a triangle are faster than cumsum along an axis that is not the last; if it is long, in rows.
+    d, bins, k = values.shape
+    if bins <= BINS:
+        return np.asarray(np.tri(bins, dtype=np.float32) @ values)
+    rows = np.tri(ROW, dtype=np.float32) @ values.reshape(d, bins // ROW, ROW, k)
+    rows[:, 1:] += np.cumsum(rows[:, :-1, -1], axis=1)[:, :, None]
+    return np.asarray(rows.reshape(values.shape))
 
 
 def descend(nodes: Bytes, splits: list[Splits], binned: Binned) -> Bytes:

@@ -8,7 +8,16 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.tree import DecisionTreeRegressor
 
 from disentangle.metrics import boosting, noise, rotated
-from disentangle.metrics.boosting import RATES, Block, BoostedTrees, best_splits, cut, grow, starting_point
+from disentangle.metrics.boosting import (
+    RATES,
+    Block,
+    BoostedTrees,
+    best_splits,
+    cut,
+    grow,
+    running_sums,
+    starting_point,
+)
 
 
 def labelled(samples, classes, blur=0.5, seed=0):
@@ -45,7 +54,7 @@ def test_a_tree_has_the_splits_of_a_regression_tree():
     targets = np.arange(3)[:, None] == labels
     start = starting_point(np.bincount(labels))
     grown, gain = grow(
-        [Block(binned[:, :70], targets[:, :70], start, 200), Block(binned[:, 70:], targets[:, 70:], start, 200)], 0.1
+        [Block(binned[:, :70], targets[:, :70], start, 224), Block(binned[:, 70:], targets[:, 70:], start, 224)], 0.1
     )
     total = np.zeros(4)
     for k, target in enumerate(targets):
@@ -83,11 +92,11 @@ def test_codes_that_split_alike_share_the_credit():
 
 def test_blocks_of_samples_and_the_order_of_codes_do_not_matter(monkeypatch):
     codes, labels = labelled(500, 3)
-    whole = BoostedTrees().fit(codes, labels)
-    other = BoostedTrees(seed=1).fit(codes[:, [3, 1, 0, 2]], labels)
+    whole = BoostedTrees(bins=64).fit(codes, labels)
+    other = BoostedTrees(seed=1, bins=64).fit(codes[:, [3, 1, 0, 2]], labels)
     assert other.feature_importances_ == pytest.approx(whole.feature_importances_[[3, 1, 0, 2]], abs=5e-3)
     monkeypatch.setattr(boosting, "BLOCK", 64)
-    blocks = BoostedTrees().fit(codes, labels)
+    blocks = BoostedTrees(bins=64).fit(codes, labels)
     assert blocks.feature_importances_ == pytest.approx(whole.feature_importances_, abs=5e-3)
     assert np.mean(blocks.predict(codes) == whole.predict(codes)) > 0.99
 
@@ -121,11 +130,17 @@ def test_labels_are_given_back_as_they_came():
 def test_a_node_that_cannot_be_split_goes_left_and_earns_nothing():
     counts = np.array([[[3.0], [0], [2]], [[0], [5], [0]]], dtype=np.float32)
     sums = np.array([[[3.0], [0], [-2]], [[0], [1], [0]]], dtype=np.float32)
-    best = best_splits(sums, counts)
+    best = best_splits(sums.cumsum(axis=1), counts.cumsum(axis=1))
     assert (best.feature[0], best.threshold[0]) == (0, 0)
     assert best.credit[:, 0] == pytest.approx([9 / 3 + 4 / 2 - 1 / 5, 0])
-    alone = best_splits(sums[1:], counts[1:])
+    alone = best_splits(sums[1:].cumsum(axis=1), counts[1:].cumsum(axis=1))
     assert (alone.threshold[0], alone.credit[0, 0]) == (2, 0)  # the last bin: nothing is above it
+
+
+def test_running_sums():
+    for bins in (2, 64, 96):
+        values = np.random.default_rng(0).integers(-3, 4, (2, bins, 3)).astype(np.float32)
+        assert np.array_equal(running_sums(values), values.cumsum(axis=1))
 
 
 def test_cuts():
