@@ -445,10 +445,8 @@ def test_runs_of_other_seeds_give_a_score_without_labels(
     report = json.loads((run / "report.json").read_text())
     ADAPTER.validate_python(report)
     score = by_name(report)["UDR"]
-    arrays = [
-        read_codes(Run.open(run.parent / name).load_generator(), load("digits", size=32), FEW, CPU, Team())
-        for name in (run.name, "other")
-    ]
+    models = [Run.open(path).load_generator() for path in (run, run.parent / "other")]
+    arrays = [read_codes(model, Run.open(run).data(), FEW, CPU, Team()) for model in models]
     with quiet():
         direct = udr([codes["codes"] for codes in arrays], [codes["kl"] for codes in arrays])
     assert score["value"] == direct.model_scores[0]
