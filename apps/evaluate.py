@@ -25,7 +25,7 @@ where it has an encoder and its data have labels, how disentangled its codes are
 calibration on the test pictures, and what it takes for what.
 
 Writes report.json and report.html, with pictures, into the run's folder, and every score into its folder scores as soon
-as it is done: after Ctrl-C or a kill the same command goes on, and another score is added without the others.
+as it is done: after Ctrl-C or a kill the same command goes on, and the report has all that was scored alike before.
 
 examples:
   disentangle evaluate runs/sprites-vae --scores full
@@ -111,7 +111,7 @@ class Args(Settings):
         if (self.codes is None) != (self.factors is None):
             raise UserError("--codes and --factors go together: give both")
         if (self.run is None) == (self.codes is None):
-            raise UserError("expected what to score: a run's folder, or --codes FILE --factors FILE")
+            raise UserError("expected what to score, one of the two: a run's folder, or --codes FILE --factors FILE")
         if self.codes is not None and (self.out is None or self.against is not None or self.siblings):
             raise UserError("--codes needs --out FOLDER for the report, and has no run to be put beside another")
         if self.run is not None and self.factor_names:
@@ -183,11 +183,13 @@ def evaluate(
             finite, the other runs have no codes or are on other data, or the report cannot be written; an earlier
             report is then left as it was.
     """
+    from disentangle.apps.evaluation.suite import select
     from disentangle.apps.evaluation.team import Team
     from disentangle.training.files import check_writable
 
     settings = settings or Settings()
     settings.check()
+    select(settings.scores)  # a name that is none is said now, and not when the model has been read
     folder = out or run.path
     for other in (run, against, *siblings):
         if other is not None and other.kind == "classifier" and (against is not None or siblings):

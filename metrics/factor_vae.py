@@ -119,7 +119,8 @@ def factor_vae_score(
     draws = _Draws(every, groups, labels[:, None], min(train, n), samples.name, seed, threshold)
     result = draws.score(drawn.codes, drawn.factors)
     silent = np.flatnonzero(~result.active)
-    words = [f"code {i} has no vote: its standard deviation is {result.deviation[i]:.2g}" for i in silent]
+    numbers = ", ".join(map(str, silent))
+    words = [f"codes without a vote, of a standard deviation of at most {threshold:g}: {numbers}"] if len(silent) else []
     if isinstance(samples, Rows):
         settings = {"seed": seed, "train": train, "test": test, "group": group, "threshold": threshold}
         again = partial(factor_vae_score, variance_samples=variance_samples, **settings)  # type: ignore[arg-type]

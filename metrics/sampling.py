@@ -295,6 +295,8 @@ def population(dataset: Grid | Encoded | Rows, encode: Encode | None, batch: int
         return dataset
     if encode is None:
         raise ValueError("a data set of pictures needs encode, a function from pictures to codes; arrays go into Rows")
+    if not hasattr(dataset, "index"):
+        raise ValueError("groups are drawn from a grid, with a picture for every combination of factors: use Rows")
     return Encoded(dataset, encode, batch)
 
 

@@ -13,6 +13,9 @@ from disentangle.metrics.common import Floats, Integers
 FAINT = 0.01
 """A code that varies by less than this share of the most varying one (standard deviations) is called dead."""
 
+A_VALUE = 10
+"""Samples of each of a factor's values that a predictor should have to learn from."""
+
 CHANCE = 0.05
 """Share of a factor's entropy that noise may show by chance before samples are called few."""
 
@@ -85,6 +88,15 @@ def few_samples(factors: Integers, bins: int) -> list[str]:
                 f"{bins} bins, shows {chance:.2f} nats of it by chance, {chance / entropy:.0%} of its entropy"
             )
     return words
+
+
+def few_to_learn(factors: Integers) -> list[str]:
+    """Of factors ``(N, k)`` with too few samples of a value for a predictor to tell it from chance."""
+    return [
+        f"{len(factors)} samples are few to learn factor {j} from, of {size} values: fewer than {A_VALUE} of each"
+        for j, size in enumerate(_sizes(factors))
+        if size > 1 and len(factors) < A_VALUE * size
+    ]
 
 
 def expected_nats(rows: Integers, columns: Integers) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from disentangle.apps.evaluate import Settings
 from disentangle.apps.evaluation.codes import LEAST_CODES
 from disentangle.apps.evaluation.ledger import Ledger, key_of
-from disentangle.apps.evaluation.measure import VERSION, Clock, code_task, compute, foot
+from disentangle.apps.evaluation.measure import VERSION, Clock, code_task, compute, done_already, foot
 from disentangle.apps.evaluation.score import Labelled
 from disentangle.apps.evaluation.subject import versions
 from disentangle.apps.evaluation.suite import CODES, select
@@ -54,12 +54,14 @@ def measure_arrays(
         name: getattr(settings, name) for name in ("train_samples", "test_samples")
     }
     wanted = select(settings.scores)
-    tasks = [code_task(name, lambda: labelled, settings, inputs) for name in CODES if name in wanted]
-    if not tasks:
+    tasks = [code_task(name, lambda: labelled, settings, inputs) for name in CODES]
+    if not wanted & set(CODES):
         raise UserError(
             f"of --scores {' '.join(settings.scores)} none is a score of codes: possible: {', '.join(CODES)}"
         )
-    scores = compute(tasks, team or Team(), ledger, clock)
+    team = team or Team()
+    done = team.first(lambda: done_already(tasks, ledger))
+    scores = compute(tasks, wanted, done, team, ledger, clock)
     variance = labelled.codes.astype(np.float64).var(axis=0)
     count = labelled.codes.shape[1]
     return {

@@ -60,7 +60,7 @@ class Ledger:
             return None
         path = self._path(name, inputs, "json")
         try:
-            kept = json.loads(path.read_text())
+            kept = json.loads(path.read_text(), parse_constant=_refuse)
             if kept["key"] != key_of(inputs):
                 return None
             return Entry([Score.from_dict(score) for score in kept["scores"]], float(kept["seconds"]))
@@ -114,6 +114,10 @@ class Ledger:
     def _path(self, name: str, inputs: Mapping[str, Any], kind: str) -> Path:
         """A file for each set of inputs, so that measuring otherwise overwrites nothing."""
         return self.folder / f"{name}-{key_of(inputs)[:12]}.{kind}"
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no number")
 
 
 def key_of(inputs: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 import datetime
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -93,17 +93,16 @@ class Task:
 
 
 def plan(subject: Subject) -> list[Task]:
-    """What is to be scored of a generator, in the order of the report."""
-    settings, wanted, tasks = subject.settings, select(subject.settings.scores), []
+    """What can be scored of a generator, in the order of the report."""
+    settings, tasks = subject.settings, []
     if subject.labelled_data is not None:
         inputs = subject.code_inputs
-        tasks = [code_task(name, lambda: subject.labelled[0], settings, inputs) for name in CODES if name in wanted]
+        tasks = [code_task(name, lambda: subject.labelled[0], settings, inputs) for name in CODES]
     for name, score in PICTURES.items():
-        if name in wanted:
-            inputs = subject.identity | score.inputs(subject)
-            prepare = (lambda: subject.features) if score.compares else None
-            load = partial(getattr, subject, score.needs) if score.needs else None
-            tasks.append(Task(name, score.title, inputs, partial(score.scores, subject), prepare, load))
+        inputs = subject.identity | score.inputs(subject)
+        prepare = (lambda: subject.features) if score.compares else None
+        load = partial(getattr, subject, score.needs) if score.needs else None
+        tasks.append(Task(name, score.title, inputs, partial(score.scores, subject), prepare, load))
     coder = subject.coder
     if coder is not None and coder.record is not None:
         record = coder.record
@@ -156,31 +155,41 @@ def code_task(name: str, labelled: Callable[[], Labelled], settings: Settings, i
     )
 
 
-def compute(tasks: Sequence[Task], team: Team, ledger: Ledger | None, clock: Clock) -> list[Score]:
-    """The scores of all tasks, those that are in the ledger already from there.
+ALWAYS = frozenset({"regression", "reconstruction", "udr"})
+"""What is scored without being named: it costs next to nothing, or was asked for otherwise."""
+
+
+def compute(
+    tasks: Sequence[Task],
+    wanted: Collection[str],
+    done: dict[str, Entry],
+    team: Team,
+    ledger: Ledger | None,
+    clock: Clock,
+) -> list[Score]:
+    """The scores of the tasks that are wanted and not done, and of all that are done.
 
     What several tasks need is made by all processes together; then the tasks are dealt to them, and each keeps its own
     in the ledger as soon as it is done.
     """
-    # All must agree on what is left, or they would wait for each other: the first one looks.
-    done = team.first(lambda: done_already(tasks, ledger))
+    left = [task for task in tasks if task.name in {*wanted, *ALWAYS} and task.name not in done]
     if done:
-        logger.info("%d of %d are done already", len(done), len(tasks))
-    left = [task for task in tasks if task.name not in done]
+        logger.info("done already: %s", ", ".join(task.title for task in tasks if task.name in done))
     for task in left:
         if task.load is not None:
             task.load()
     for task in left:
         if task.prepare is not None:
             task.prepare()
+    mine: dict[str, Entry] = {}
     for task in team.deal(left):
         start = time.perf_counter()
         with clock(task.title):
-            done[task.name] = Entry(task.compute(), time.perf_counter() - start)
+            mine[task.name] = Entry(task.compute(), time.perf_counter() - start)
         if ledger is not None:
-            ledger.write(task.name, task.inputs, done[task.name].scores, done[task.name].seconds)
-    everything = team.join(done)
-    return [score for task in tasks for score in everything[task.name].scores]
+            ledger.write(task.name, task.inputs, mine[task.name].scores, mine[task.name].seconds)
+    everything = done | team.join(mine)
+    return [score for task in tasks if task.name in everything for score in everything[task.name].scores]
 
 
 def done_already(tasks: Sequence[Task], ledger: Ledger | None) -> dict[str, Entry]:
@@ -219,11 +228,14 @@ def measure(
         if siblings:
             alike = replace(settings, checkpoint=None)
             tasks.append(siblings_task(subject, [Subject(other, alike, team) for other in siblings]))
+    # All must agree on what is left, or they would wait for each other: the first one looks.
+    done = team.first(lambda: done_already(tasks, ledger))
+    wanted = select(settings.scores)
     labelled, codes, coder = None, None, subject.coder
-    if subject.labelled_data is not None and (siblings or select(settings.scores) & set(CODES)):
+    if subject.labelled_data is not None and (siblings or {*wanted, *done} & set(CODES)):
         with clock("codes"):
             labelled, codes = subject.labelled
-    scores = compute(tasks, team, ledger, clock)
+    scores = compute(tasks, wanted, done, team, ledger, clock)
     with clock("directions"):
         directions, strips = follow(subject.model, settings.seed)
     if codes is not None and labelled is not None and coder is not None:
@@ -235,7 +247,7 @@ def measure(
     report = head(run, subject.model, subject.step, settings, subject.weights, subject.described) | {
         "samples": samples_of(subject, codes is not None),
         "scores": [score.to_dict() for score in scores],
-        "not_applicable": not_applicable(subject, select(settings.scores)),
+        "not_applicable": not_applicable(subject, wanted),
         "notes": [*notes_on_encoder(run, coder), *clipped(subject, codes is not None)],
         "codes": codes,
         "encoder": coder.record.to_dict() if coder is not None and coder.record is not None else None,

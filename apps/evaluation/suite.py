@@ -19,12 +19,14 @@ from disentangle.apps.evaluation.score import (
     Part,
     Score,
     counted,
+    named,
     quiet,
     reference_results,
     scores_of,
 )
 from disentangle.errors import unknown_name
 from disentangle.metrics import CodeScore
+from disentangle.metrics.words import few_to_learn, varies
 
 if TYPE_CHECKING:  # the command imports this module's caller
     from disentangle.apps.evaluate import Settings
@@ -61,7 +63,7 @@ class CodeMeasure:
         with quiet():
             result = self.compute(labelled, settings)
             about = {"samples": list(result.samples), "learner": result.learner, "seed": settings.seed}
-            return scores_of(
+            scores = scores_of(
                 result,
                 self.parts,
                 points=reference_results(result, settings.seed, rotations),
@@ -69,6 +71,20 @@ class CodeMeasure:
                 settings=about | {"rotations": rotations},
                 factors=labelled.names,
             )
+        notes = tuple(notes_on(labelled))
+        return [replace(scores[0], notes=scores[0].notes + notes), *scores[1:]]
+
+
+def notes_on(labelled: Labelled) -> list[str]:
+    """What a reader of any score must know of the factors."""
+    _, factors = labelled.to_learn
+    notes = [named(words, labelled.names) for words in few_to_learn(factors)]
+    if varies(factors).sum() == 1:
+        notes.append(
+            "With a single factor a code cannot be about another: DCI's disentanglement, both modularities and the "
+            "β-VAE and FactorVAE scores are 1 whatever the codes, and say nothing here."
+        )
+    return notes
 
 
 FEW_VALUES = 32
@@ -158,7 +174,8 @@ CODES: dict[str, CodeMeasure] = {
         {
             "score": Part(
                 "Modularity",
-                "Whether a code knows about one factor only; rotated codes and noise can stand above perfect ones.",
+                "Whether a code knows about one factor only. Codes that know nothing count as 0, as published, so that "
+                "rotated codes and noise can stand above perfect ones beside unused codes.",
             )
         },
     ),

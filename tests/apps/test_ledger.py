@@ -40,7 +40,7 @@ def test_a_score_comes_back_to_the_bit_under_the_same_inputs_and_no_others(tmp_p
     assert Ledger(tmp_path, fresh=True).read("mig", INPUTS) is None
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"key": 1}', "cut", "words"])
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"key": 1}', "cut", "words", "NaN"])
 def test_a_damaged_file_is_computed_again_and_said_so(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -49,7 +49,8 @@ def test_a_damaged_file_is_computed_again_and_said_so(
     (file,) = tmp_path.glob("mig-*.json")
     text = file.read_text()
     words = json.dumps(json.loads(text) | {"scores": ["words"]})
-    file.write_text({"cut": text[:-40], "words": words}.get(damage, damage))
+    number = text.replace(f'"value": {SCORE.value}', '"value": NaN')
+    file.write_text({"cut": text[:-40], "words": words, "NaN": number}.get(damage, damage))
     with caplog.at_level(logging.WARNING):
         assert ledger.read("mig", INPUTS) is None
     assert damage == '{"key": 1}' or "damaged" in caplog.text
