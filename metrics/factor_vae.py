@@ -120,7 +120,8 @@ def factor_vae_score(
     result = draws.score(drawn.codes, drawn.factors)
     silent = np.flatnonzero(~result.active)
     numbers = ", ".join(map(str, silent))
-    words = [f"codes without a vote, of a standard deviation of at most {threshold:g}: {numbers}"] if len(silent) else []
+    vote = f"codes without a vote, of a standard deviation of at most {threshold:g}: {numbers}"
+    words = [vote] if len(silent) else []
     if isinstance(samples, Rows):
         settings = {"seed": seed, "train": train, "test": test, "group": group, "threshold": threshold}
         again = partial(factor_vae_score, variance_samples=variance_samples, **settings)  # type: ignore[arg-type]
