@@ -7,9 +7,9 @@ import pytest
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
-from disentangle.apps import measure
 from disentangle.apps.cli import main
 from disentangle.apps.cli import run as run_command
+from disentangle.apps.evaluation import pictures
 from disentangle.apps.traverse.studio import Studio, render
 from disentangle.errors import UserError
 from disentangle.models import HSpaceDiffusion
@@ -59,7 +59,7 @@ def test_a_published_pipeline_is_discovered_scored_steered_and_trained_further(
     assert not torch.equal(moved.moved, moved.original)
     assert moved.strip.shape == (7, 1, 32, 32)
     features = type("Means", (), {"name": "means", "__call__": lambda self, images: images.mean(3).flatten(1)})
-    monkeypatch.setattr(measure, "load_features", lambda device=None: features())
+    monkeypatch.setattr(pictures, "load_features", lambda name, device=None: features())
     main(["evaluate", str(path), "--samples", "8", "--device", "cpu"])
     assert json.loads((path / "report.json").read_text())["kind"] == "diffusion"
 
