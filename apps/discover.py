@@ -35,7 +35,7 @@ class Args:
     run: Annotated[Path, tyro.conf.Positional]
     """The run folder."""
     method: str = "auto"
-    """subspace (the learned axes), weights (SeFa), coordinates or random (baselines); auto is the subspace where there
+    """subspace (the learned axes), weights (SeFa), coordinate or random (baselines); auto is the subspace where there
     is one, else the coordinates of a model with an encoder, else the weights."""
     layer: tuple[str, ...] = ()
     """Only these layers, such as "layer 2"; all by default."""
@@ -46,7 +46,7 @@ class Args:
     rows: int = 1
     """Rows of pictures a direction in strips.png, each from another starting point."""
     samples: int = 16
-    """Pictures on which the activity is measured."""
+    """Pictures on which the activeness is measured."""
     stack: bool = False
     """Treat the layers that see the same latents as one."""
     unit_rows: bool = False
@@ -82,9 +82,9 @@ def main(argv: list[str]) -> None:
         samples=args.samples,
     )
     # Those that hardly move the picture are kept in the file, and left out of what people look at.
-    order = [k for k in found.most_active(args.directions) if not found.still[k]] or found.most_active(1)
+    order = [k for k in found.ranking(args.directions) if not found.still[k]] or found.ranking(1)
     latents = generator.sample_latents(max(args.rows, LOOP_ROWS), torch.Generator().manual_seed(args.seed))
-    folder = run.path / "directions" / found.discoverer
+    folder = run.path / "directions" / found.method
     found.save(folder)
     write_atomic(folder / "strips.png", png_bytes(strips(generator, found, latents[: args.rows], order)))
     moving = order[:LOOP_COLUMNS]
@@ -106,33 +106,33 @@ def find(
     seed: int = 0,
     samples: int = 16,
 ) -> "Directions":
-    """Directions of a run's generator with their activity, bound to its weights by their hash.
+    """Directions of a run's generator with their activeness, bound to its weights by their hash.
 
     Raises:
         UserError: as :func:`disentangle.directions.discover` does.
     """
-    from disentangle.directions import discover, measure_activity
+    from disentangle.directions import discover, measure_activeness
 
     found = discover(
         generator, method, layer=layer, stack=stack, unit_rows=unit_rows, seed=seed, weights=run.weights_hash()
     )
-    return measure_activity(generator, found, samples=samples, seed=seed)
+    return measure_activeness(generator, found, samples=samples, seed=seed)
 
 
 def table(directions: "Directions", order: list[int]) -> "Table":
     """The directions at ``order`` as a table."""
     from rich.table import Table
 
-    drawn = Table(title=f"{directions.discoverer}: {len(order)} of {len(directions)} directions, the most active first")
+    drawn = Table(title=f"{directions.method}: {len(order)} of {len(directions)} directions, the most active first")
     drawn.add_column("direction")
-    for name in ("spectrum", "gap", "activity"):
+    for name in ("singular value", "gap", "activeness"):
         drawn.add_column(name, justify="right")
     for k in order:
         gap = float(directions.gaps[k])
         drawn.add_row(
             directions.labels[k],
-            f"{float(directions.spectrum[k]):.4g}",
+            f"{float(directions.singular_values[k]):.4g}",
             "repeated" if bool(directions.repeated[k]) else "alone" if gap == float("inf") else f"{gap:.3f}",
-            f"{float(directions.activity[k]):.2g}",
+            "" if directions.activeness is None else f"{float(directions.activeness[k]):.2g}",
         )
     return drawn

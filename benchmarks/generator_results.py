@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from disentangle.directions import discover, measure_activity
+from disentangle.directions import discover, measure_activeness
 from disentangle.directions.draw import traverse
 from disentangle.pictures import grid
 from disentangle.training.run import Run
@@ -120,10 +120,10 @@ def samples(path: Path) -> Image.Image:
 def strips(path: Path) -> list[Image.Image]:
     """Strips along a run's most active directions, from -3 to 3 standard deviations."""
     model = Run.open(path).load_generator()
-    found = measure_activity(model, discover(model), seed=0)
+    found = measure_activeness(model, discover(model), seed=0)
     start = model.sample_latents(1, torch.Generator().manual_seed(0))
     positions = torch.linspace(-3, 3, POSITIONS).tolist()
-    return [tiles(traverse(model, found, k, start, positions), POSITIONS) for k in found.most_active(STRIPS)]
+    return [tiles(traverse(model, found, k, start, positions), POSITIONS) for k in found.ranking(STRIPS)]
 
 
 def sheet(rows: dict[str, list[Image.Image]]) -> Image.Image:

@@ -66,7 +66,7 @@ def activeness(
 ) -> Activeness:
     """The variance of the picture over positions of each latent, the others staying as drawn; never quantised.
 
-    Of a direction other than a latent's axis, see :func:`disentangle.directions.activity.measure_activity`.
+    Of a direction other than a latent's axis, see :func:`disentangle.directions.activeness.measure_activeness`.
 
     Args:
         generator: has ``sample_latents``, ``synthesize`` and ``latent_size``.

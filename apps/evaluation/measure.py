@@ -22,7 +22,7 @@ from disentangle.apps.evaluation.subject import DEFAULT_PICTURES, Subject, versi
 from disentangle.apps.evaluation.suite import CODES, select
 from disentangle.apps.evaluation.team import Team
 from disentangle.apps.report import Pictures
-from disentangle.directions import discover, measure_activity
+from disentangle.directions import discover, measure_activeness
 from disentangle.directions.draw import traverse
 from disentangle.errors import UserError
 from disentangle.generator import Generator
@@ -299,18 +299,19 @@ def show(subject: Subject, strips: list[Tensor]) -> Pictures:
 
 def follow(model: Generator, seed: int) -> tuple[Json, list[Tensor]]:
     """The most active of the directions that the training meant to separate, and one strip of pictures along each."""
-    found = measure_activity(model, discover(model, seed=seed), seed=seed)
+    found = measure_activeness(model, discover(model, seed=seed), seed=seed)
     positions = torch.linspace(-REACH, REACH, COLUMNS).tolist()
     start = model.sample_latents(1, seeded(seed, "strips"))
-    best = found.most_active(STRIPS)
-    best = [k for k in best if found.activity[k] >= FAINT * found.activity[best[0]]]
+    best = found.ranking(STRIPS)
+    activeness = (torch.zeros(len(found)) if found.activeness is None else found.activeness).tolist()
+    best = [k for k in best if activeness[k] >= FAINT * max(activeness)]
     entries = []
     for k, label in enumerate(found.labels):
         axis = int(found.vectors[k].argmax())
         moved = axis if float(found.vectors[k, axis]) > ALONE else None
-        entries.append({"name": label, "activity": float(found.activity[k]), "latent": moved})
+        entries.append({"name": label, "activity": activeness[k], "latent": moved})
     info = {
-        "discoverer": found.discoverer,
+        "discoverer": found.method,
         "count": len(found),
         "positions": positions,
         "all": entries,

@@ -66,9 +66,9 @@ def launch(runs: Path, port: int | None = None, open_browser: bool = False, bloc
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     os.environ["no_proxy"] = f"{direct},{HOST}" if direct else HOST
 
+    from disentangle.apps.studio import Studio
     from disentangle.apps.traverse.markup import CSS
     from disentangle.apps.traverse.page import build, theme
-    from disentangle.apps.traverse.studio import Studio
 
     studio = Studio(Path(runs))
     studio.open(studio.names()[0], "auto")  # what is wrong with it is said here and not in the browser

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from disentangle.apps.traverse.studio import POSITIONS, Pictures, View
+from disentangle.apps.studio import POSITIONS, Pictures, View
 from disentangle.pictures import png_bytes, to_pil
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from disentangle.apps.studio import Key, Studio, View, render, scores
 from disentangle.apps.traverse import markup
-from disentangle.apps.traverse.studio import Key, Studio, View, render, scores
 from disentangle.errors import UserError
 
 FIRST, MOST = 12, 48
@@ -18,7 +18,7 @@ METHODS = [
     ("as trained", "auto"),
     ("subspaces", "subspace"),
     ("weights (SeFa)", "weights"),
-    ("coordinates", "coordinates"),
+    ("coordinate", "coordinate"),
     ("random", "random"),
 ]
 HEADING = '<div class="heading"><h1>Disentangle</h1><span>one slider a direction, the most active first</span></div>'

@@ -1,6 +1,6 @@
 """Directions in latent space: discover, keep, measure, move along."""
 
-from disentangle.directions.activity import measure_activity
+from disentangle.directions.activeness import measure_activeness
 from disentangle.directions.discover import METHODS, discover, natural_method, spectral_gaps
 from disentangle.directions.edits import combine, move, place
 from disentangle.directions.file import Directions
@@ -10,7 +10,7 @@ __all__ = [
     "Directions",
     "combine",
     "discover",
-    "measure_activity",
+    "measure_activeness",
     "move",
     "natural_method",
     "place",

@@ -4,7 +4,7 @@
   "EigenGAN", ICCV 2021, arXiv 2104.12476).
 - ``weights``: the right singular vectors of the layer that the latents enter (Shen, Zhou, "Closed-Form Factorization of
   Latent Semantics in GANs", CVPR 2021, arXiv 2007.06600, known as SeFa).
-- ``coordinates`` and ``random``: the latents' own axes, and a random rotation of them layer by layer, which any
+- ``coordinate`` and ``random``: the latents' own axes, and a random rotation of them layer by layer, which any
   comparison needs beside it.
 """
 
@@ -33,8 +33,8 @@ def discover(
     generator: Generator,
     method: str = "auto",
     *,
+    count: int | None = None,
     layer: str | Sequence[str] | None = None,
-    directions: int | None = None,
     stack: bool = False,
     unit_rows: bool = False,
     seed: int = 0,
@@ -47,10 +47,10 @@ def discover(
 
     Args:
         generator: whose latents.
-        method: ``"subspace"``, ``"weights"``, ``"coordinates"`` or ``"random"``; ``"auto"`` for what
+        method: ``"subspace"``, ``"weights"``, ``"coordinate"`` or ``"random"``; ``"auto"`` for what
             :func:`natural_method` says.
+        count: keep this many, those of the largest singular values; all by default.
         layer: name or names of the layers to look into; all by default.
-        directions: keep this many, the first of the spectrum; all by default.
         stack: treat the layers that see the same latents as one, their matrices on top of one another; otherwise each
             layer has its own directions.
         unit_rows: bring every feature's row of the matrix to unit length first, an option of SeFa's.
@@ -58,40 +58,41 @@ def discover(
         weights: hash of the generator's weights, kept in the result.
 
     Returns:
-        as many directions as each layer has latents, all layers together in descending order of the spectrum. The
-        spectrum is the length of the layer's response to a unit step: the singular value, for ``weights``.
+        as many directions as each layer has latents, all layers together in descending order of the singular
+        values. These are the length of the layer's response to a unit step.
 
     Raises:
         UserError: where the method or a layer is unknown, or the generator has no layer of the kind that the method
             needs.
-        ValueError: where ``directions`` is less than one.
+        ValueError: where ``count`` is less than one.
     """
     method = natural_method(generator) if method == "auto" else method
     if method not in METHODS:
         raise unknown_name("discovery method", method, ["auto", *METHODS])
-    if directions is not None and directions < 1:
-        raise ValueError(f"expected at least one direction, got {directions}")
+    if count is not None and count < 1:
+        raise ValueError(f"expected at least one direction, got {count}")
     projections = _selected(_projections(generator, method), layer)
     draw = torch.Generator().manual_seed(seed)
-    vectors, spectrum, gaps, names = [], [], [], []
+    vectors, values, shares, gaps, names = [], [], [], [], []
     for found in _layers(projections, stack, unit_rows):
         axes = _fix_signs(METHODS[method](found.matrix, draw))
         response = torch.linalg.vector_norm(found.matrix @ axes.mT, dim=0)
         embedded = torch.zeros(len(axes), generator.latent_size, dtype=torch.float64)
         embedded[:, found.latents] = axes
         vectors.append(embedded)
-        spectrum.append(response)
+        values.append(response)
+        shares.append(response.square() / response.square().sum().clamp_min(1e-300))
         gaps.append(spectral_gaps(response))
         names += [found.name] * len(axes)
-    order = torch.argsort(torch.cat(spectrum), descending=True, stable=True)[:directions]
+    order = torch.argsort(torch.cat(values), descending=True, stable=True)[:count]
     return Directions(
         vectors=torch.cat(vectors)[order].float(),
         sigma=torch.ones(len(order)),  # the prior has unit variance in every direction
-        spectrum=torch.cat(spectrum)[order].float(),
+        singular_values=torch.cat(values)[order].float(),
+        shares=torch.cat(shares)[order].float(),
         gaps=torch.cat(gaps)[order].float(),
-        activity=torch.full((len(order),), torch.nan),
         layers=tuple(names[i] for i in order.tolist()),
-        discoverer=method,
+        method=method,
         settings={"layers": [p.name for p in projections], "stack": stack, "unit_rows": unit_rows},
         seed=seed,
         weights=weights,
@@ -102,12 +103,12 @@ def natural_method(generator: Generator) -> str:
     """The method whose directions a generator's training meant to separate.
 
     Returns:
-        ``"subspace"`` where there is a subspace layer; else ``"coordinates"`` where there is an encoder, whose codes
+        ``"subspace"`` where there is a subspace layer; else ``"coordinate"`` where there is an encoder, whose codes
         these are; else ``"weights"``.
     """
     if any(_is_subspace(generator, projection) for projection in generator.projections()):
         return "subspace"
-    return "coordinates" if isinstance(generator, Encoder) else "weights"
+    return "coordinate" if isinstance(generator, Encoder) else "weights"
 
 
 def spectral_gaps(singular_values: Tensor) -> Tensor:
@@ -152,7 +153,7 @@ def _singular_vectors(matrix: Tensor, _: torch.Generator) -> Tensor:
 METHODS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "subspace": _axes,
     "weights": _singular_vectors,
-    "coordinates": _axes,
+    "coordinate": _axes,
     "random": _rotation,
 }
 

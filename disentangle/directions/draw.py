@@ -46,13 +46,13 @@ def strips(
     order: Sequence[int] | None = None,
     columns: int = 7,
 ) -> Image.Image:
-    """A sheet with a row a direction, from -3 to 3 sigma, captioned with layer, spectrum and activity.
+    """A sheet with a row a direction, from -3 to 3 sigma, captioned with layer, singular value and activeness.
 
     Args:
         generator: makes the pictures.
         directions: what to draw.
         latents: ``(n, d)``, where the strips start; ``n`` rows a direction.
-        order: which directions, from top to bottom; the eight most active by default.
+        order: which directions, from top to bottom; the first eight of the ranking by default.
         columns: pictures in a row, at least two.
 
     Returns:
@@ -61,7 +61,7 @@ def strips(
     Raises:
         ValueError: where there is nothing to draw, or ``columns`` is less than two.
     """
-    order = directions.most_active(8) if order is None else list(order)
+    order = directions.ranking(8) if order is None else list(order)
     if not order or len(latents) == 0 or columns < 2:
         raise ValueError(
             f"expected a direction, a latent and two columns at least, got {len(order)}, {len(latents)} and {columns}"
@@ -94,7 +94,7 @@ def loop(
         generator: makes the pictures.
         directions: what to draw.
         latents: ``(n, d)``, where the swing starts.
-        order: which directions, from left to right; the six most active by default.
+        order: which directions, from left to right; the first six of the ranking by default.
 
     Returns:
         40 RGB pictures; the first follows the last.
@@ -102,7 +102,7 @@ def loop(
     Raises:
         ValueError: where there is nothing to draw.
     """
-    order = directions.most_active(6) if order is None else list(order)
+    order = directions.ranking(6) if order is None else list(order)
     if not order or len(latents) == 0:
         raise ValueError(f"expected a direction and a latent at least, got {len(order)} and {len(latents)}")
     # A quarter of the swing has all of its positions: the way back and the other side are the same pictures again.
@@ -147,10 +147,9 @@ def _framed(block: Image.Image, labels: Sequence[str]) -> Image.Image:
 
 
 def _caption(pen: ImageDraw.ImageDraw, left: int, middle: int, directions: Directions, k: int) -> None:
-    """Label, spectrum and activity, one under the other, around the line ``middle``."""
-    active = float(directions.activity[k])
-    lines = [f"spectrum {float(directions.spectrum[k]):.3g}"]
-    lines += [f"activity {active:.2g}"] if not math.isnan(active) else []
+    """Label, singular value and activeness, one under the other, around the line ``middle``."""
+    lines = [f"singular value {float(directions.singular_values[k]):.3g}"]
+    lines += [] if directions.activeness is None else [f"activeness {float(directions.activeness[k]):.2g}"]
     lines += ["repeated"] if bool(directions.repeated[k]) else []
     top = middle - 9 * len(lines)
     label = _fitting(directions.labels[k], CAPTION - left - 6, 16)

@@ -9,70 +9,99 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from disentangle.errors import UserError
 
-VERSION = 1
-TENSORS = ("vectors", "sigma", "spectrum", "gaps", "activity")
-FIELDS = ("layers", "space", "discoverer", "settings", "seed", "weights")
+VERSION = 2
+SUFFIX = ".safetensors"
+TENSORS = ("vectors", "singular_values", "shares", "gaps", "sigma")
+"""What every direction has."""
+MEASURED = ("activeness", "step_sizes", "stability", "seed_stability", "effects", "readable")
+"""What has been measured of them, or ``None``."""
+FIELDS = ("layers", "method", "settings", "seed", "weights", "space", "factors", "names", "notes")
+TUPLES = ("layers", "factors", "names", "notes")
 # Weights are float32: a singular value is known to about 1e-7 of the largest, its direction to 1e-7 / gap. Below this
 # gap the last digits of the weights turn the direction by more than a thousandth: it is a choice of the algorithm's.
 REPEATED_GAP = 1e-4
 STILL = 0.01
+UNSTABLE = 30.0
 
 
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """Directions of one generator, in the order of their spectrum.
+    """Directions of one generator, and what is known of each.
 
     Attributes:
         vectors: ``(k, d)`` float32, unit length, in the flat latent space.
-        sigma: ``(k,)``, the unit of a step: the standard deviation of the latents along the direction.
-        spectrum: ``(k,)``, descending: how strongly the layer responds to a unit step.
+        singular_values: ``(k,)``: how strongly the layer, the activation or the picture responds to a unit step; of one
+            discovery in descending order.
+        shares: ``(k,)`` in [0, 1]: of the sum of the squares of all singular values of the layer.
         gaps: ``(k,)``: distance to the nearest other singular value of the layer over the layer's largest, infinite
             where the layer has only one. Without a gap a direction may turn freely; see :attr:`repeated`.
-        activity: ``(k,)``: how much the pictures change (:func:`disentangle.directions.measure_activity`); NaN where it
-            has not been measured.
+        sigma: ``(k,)``, the unit of a step: the standard deviation of the latents along the direction.
         layers: ``k`` names of the layers.
-        discoverer: the method's name.
+        method: what found them.
         settings: what the method was told.
         seed: what its randomness was drawn from.
-        weights: hash of the model's weights; ``""`` if unknown.
+        weights: hash of the generator's weights; ``""`` if unknown.
         space: where the vectors live.
+        activeness: ``(k,)``: how much the pictures change (:func:`disentangle.directions.measure_activeness`).
+        step_sizes: ``(k,)``: mean perceptual distance of a step of one sigma.
+        stability: ``(k,)`` degrees: the angle between what each half of the samples gave; 0 where nothing was sampled.
+        seed_stability: ``(k,)`` degrees: the angle to what other seeds give.
+        factors: names of the data set's factors that were measured, ``f`` of them.
+        effects: ``(k, f)`` in [0, 1]: how far each direction moves each factor.
+        readable: ``(f,)`` in [0, 1]: how well a factor can be read from pictures, from 0 for guessing to 1.
+        names: ``k`` names that people gave; ``""`` for none. By default none.
+        notes: ``k`` notes that people wrote.
 
     Raises:
-        ValueError: where the shapes do not fit together, a vector is not of unit length or the spectrum not descending.
+        ValueError: where the shapes do not fit together or a vector is not of unit length.
     """
 
     vectors: Tensor
-    sigma: Tensor
-    spectrum: Tensor
+    singular_values: Tensor
+    shares: Tensor
     gaps: Tensor
-    activity: Tensor
+    sigma: Tensor
     layers: tuple[str, ...]
-    discoverer: str
+    method: str
     settings: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     weights: str = ""
     space: str = "latents"
+    activeness: Tensor | None = None
+    step_sizes: Tensor | None = None
+    stability: Tensor | None = None
+    seed_stability: Tensor | None = None
+    factors: tuple[str, ...] = ()
+    effects: Tensor | None = None
+    readable: Tensor | None = None
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) == 0:
             raise ValueError(f"expected vectors (k, d) with k > 0, got shape {tuple(self.vectors.shape)}")
-        k = len(self.vectors)
-        for name in TENSORS[1:]:
-            if getattr(self, name).shape != (k,):
-                raise ValueError(f"expected {name} of shape ({k},), got {tuple(getattr(self, name).shape)}")
-        if len(self.layers) != k:
-            raise ValueError(f"expected {k} names of layers, got {len(self.layers)}")
+        k, f = len(self.vectors), len(self.factors)
+        shapes = dict.fromkeys((*TENSORS[1:], *MEASURED), (k,)) | {"effects": (k, f), "readable": (f,)}
+        for name, shape in shapes.items():
+            tensor = getattr(self, name)
+            if tensor is not None and tuple(tensor.shape) != shape:
+                raise ValueError(f"expected {name} of shape {shape}, got {tuple(tensor.shape)}")
+        for name in ("names", "notes"):
+            if not getattr(self, name):
+                object.__setattr__(self, name, ("",) * k)
+        for name in ("layers", "names", "notes"):
+            if len(getattr(self, name)) != k:
+                raise ValueError(f"expected {k} {name}, got {len(getattr(self, name))}")
         lengths = torch.linalg.vector_norm(self.vectors.double(), dim=1)
         if not bool(((lengths - 1.0).abs() < 1e-4).all()):
             raise ValueError("expected vectors of unit length")
-        if not bool((self.spectrum[1:] <= self.spectrum[:-1]).all()):
-            raise ValueError("expected a descending spectrum")
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -84,79 +113,182 @@ class Directions:
 
     @property
     def still(self) -> Tensor:
-        """``(k,)`` bool: the direction hardly changes the pictures, by less than a hundredth of what the first does."""
-        return self.activity < STILL * self.activity.max()
+        """``(k,)`` bool: the direction hardly changes the pictures, by less than a hundredth of what the most active
+        does, or nothing does; none where it has not been measured."""
+        if self.activeness is None:
+            return torch.zeros(len(self), dtype=torch.bool)
+        return (self.activeness < STILL * self.activeness.max()) | (self.activeness <= 0)
+
+    @property
+    def unstable(self) -> Tensor:
+        """``(k,)`` bool: other samples or another seed turn the direction by more than 30 degrees."""
+        turned = torch.zeros(len(self), dtype=torch.bool)
+        for angles in (self.stability, self.seed_stability):
+            if angles is not None:
+                turned |= angles > UNSTABLE
+        return turned
+
+    @property
+    def purity(self) -> Tensor | None:
+        """``(k,)`` in [0, 1]: the share of the factor that a direction moves most in all that it moves; ``None`` where
+        no factor has been measured. What it leaks into the others is the rest."""
+        if self.effects is None:
+            return None
+        return self.effects.amax(1) / self.effects.sum(1).clamp_min(1e-12)
+
+    @property
+    def moves(self) -> tuple[str, ...]:
+        """``k`` names of the factors that the directions move most; ``""`` where still or not measured."""
+        if self.effects is None:
+            return ("",) * len(self)
+        most = self.effects.argmax(1).tolist()
+        return tuple("" if still else self.factors[i] for i, still in zip(most, self.still.tolist()))
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """``k`` short names: the layer and the rank in the layer's spectrum, ``"layer 2 · #1"``."""
+        """``k`` short names: what people named them, or the layer and the place in it, ``"layer 2 · #1"``."""
         seen: dict[str, int] = {}
         labels = []
-        for layer in self.layers:
+        for layer, name in zip(self.layers, self.names):
             seen[layer] = seen.get(layer, 0) + 1
-            labels.append(f"{layer} · #{seen[layer]}")
+            labels.append(name or f"{layer} · #{seen[layer]}")
         return tuple(labels)
 
-    def most_active(self, count: int | None = None) -> list[int]:
-        """Indices of the directions that change the pictures most, the strongest first; by spectrum if not measured."""
-        key = self.spectrum if bool(self.activity.isnan().any()) else self.activity
-        order: list[int] = torch.argsort(key, descending=True, stable=True).tolist()
+    def doubts(self, k: int) -> tuple[str, ...]:
+        """What speaks against direction ``k``, in a few words each; empty where nothing does."""
+        words = []
+        if bool(self.repeated[k]):
+            words.append("repeated: its axes are arbitrary")
+        if self.stability is not None and float(self.stability[k]) > UNSTABLE:
+            words.append(f"other samples turn it by {float(self.stability[k]):.0f}°")
+        if self.seed_stability is not None and float(self.seed_stability[k]) > UNSTABLE:
+            words.append(f"another seed turns it by {float(self.seed_stability[k]):.0f}°")
+        if bool(self.still[k]):
+            words.append("hardly changes the picture")
+        return tuple(words)
+
+    def ranking(self, count: int | None = None) -> list[int]:
+        """Indices of the directions, those worth a look first.
+
+        First those that nothing speaks against, then the arbitrary (repeated or unstable) ones, then the still ones;
+        in each group by activeness, times purity where factors were measured, or by singular value where neither was.
+        """
+        key = (self.singular_values if self.activeness is None else self.activeness).double()
+        if self.activeness is not None and self.purity is not None:
+            key = key * self.purity
+        group = torch.where(self.still, 2, (self.repeated | self.unstable).long())
+        order = sorted(range(len(self)), key=lambda k: (int(group[k]), -float(key[k])))
         return order[:count]
 
     def take(self, indices: Sequence[int]) -> "Directions":
-        """Only the directions at ``indices``, put into the order of the spectrum."""
+        """Only the directions at ``indices``, in the order they have here."""
         keep = sorted(set(indices))
-        tensors = {name: getattr(self, name)[keep] for name in TENSORS}
-        return dataclasses.replace(self, layers=tuple(self.layers[i] for i in keep), **tensors)
+        parts: dict[str, Any] = {name: getattr(self, name)[keep] for name in TENSORS}
+        for name in MEASURED[:-1]:
+            parts[name] = None if getattr(self, name) is None else getattr(self, name)[keep]
+        parts |= {name: tuple(getattr(self, name)[i] for i in keep) for name in ("layers", "names", "notes")}
+        return dataclasses.replace(self, **parts)
 
-    def save(self, folder: Path | str) -> None:
-        """Write ``directions.safetensors`` and ``directions.json`` into ``folder``, over what is there.
+    def rename(self, k: int, name: str | None = None, note: str | None = None) -> "Directions":
+        """The same with another name or note of direction ``k``; ``""`` takes it away."""
+        names, notes = list(self.names), list(self.notes)
+        names[k] = names[k] if name is None else name.strip()
+        notes[k] = notes[k] if note is None else note.strip()
+        return dataclasses.replace(self, names=tuple(names), notes=tuple(notes))
 
-        Each file appears whole or not at all, the JSON last; it holds the checksum of the other, so that a pair of
-        which only one was replaced is noticed.
+    def check_weights(self, weights: str, what: str) -> None:
+        """Refuse to be used with other weights than those they were found in.
+
+        Args:
+            weights: hash of the weights at hand.
+            what: whose they are, in words: a run's path.
 
         Raises:
-            UserError: where the folder cannot be written.
+            UserError: where both hashes are known and differ.
         """
-        tensors = safetensors.torch.save(
-            {name: getattr(self, name).detach().cpu().float().contiguous() for name in TENSORS}
-        )
-        described = {"version": VERSION, "checksum": hashlib.sha256(tensors).hexdigest()}
+        if self.weights and weights and self.weights != weights:
+            raise UserError(
+                f"these directions belong to other weights ({self.weights[:12]}) than {what} has ({weights[:12]}): "
+                f"name the run and checkpoint they were found in, or find them again with `disentangle discover {what}`"
+            )
+
+    def save(self, path: Path | str) -> None:
+        """Write one safetensors file, over what is there; whole or not at all.
+
+        The tensors are safetensors' own, all else is JSON in the file's metadata, under ``directions``.
+
+        Args:
+            path: a file ``….safetensors``; any other path is a folder, in which it is ``directions.safetensors``.
+
+        Raises:
+            UserError: where it cannot be written.
+        """
+        path = _file(path)
+        held = {name: getattr(self, name) for name in (*TENSORS, *MEASURED) if getattr(self, name) is not None}
+        tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in held.items()}
+        described = {"version": VERSION, "checksum": _checksum(tensors)}
         described |= {name: getattr(self, name) for name in FIELDS}
+        data = safetensors.torch.save(tensors, {"directions": json.dumps(described, ensure_ascii=False)})
         try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            _replace(Path(folder) / "directions.safetensors", tensors)
-            _replace(Path(folder) / "directions.json", json.dumps(described, indent=2, ensure_ascii=False).encode())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _replace(path, data)
         except OSError as error:
-            raise UserError(f"cannot write the directions to {folder}: {error.strerror or error}") from error
+            raise UserError(f"cannot write the directions to {path}: {error.strerror or error}") from error
 
     @classmethod
-    def load(cls, folder: Path | str) -> "Directions":
-        """Read what :meth:`save` wrote.
+    def load(cls, path: Path | str) -> "Directions":
+        """Read what :meth:`save` wrote. Nothing in the file is executed.
 
         Raises:
-            UserError: where the files are missing, incomplete, damaged or of another version.
+            UserError: where it is missing, damaged, or of another kind or version.
         """
-        folder = Path(folder)
+        path = _file(path)
         mend = "find them again with `disentangle discover RUN`"
         try:
-            described = json.loads((folder / "directions.json").read_bytes())
-            tensors = (folder / "directions.safetensors").read_bytes()
+            data = path.read_bytes()
         except FileNotFoundError as error:
-            raise UserError(f"no directions in {folder} ({Path(error.filename).name} is missing): {mend}") from error
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot read the directions in {folder}: {error}; {mend}") from error
-        version = described.get("version") if isinstance(described, dict) else None
-        if version != VERSION:
-            raise UserError(f"the directions in {folder} are of version {version}, possible: {VERSION}; {mend}")
-        if hashlib.sha256(tensors).hexdigest() != described.get("checksum"):
-            raise UserError(f"the directions in {folder} are damaged or half written (wrong checksum): {mend}")
+            raise UserError(f"no directions at {path}: {mend}") from error
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror or error}; {mend}") from error
         try:
-            loaded = safetensors.torch.load(tensors)
-            values = {name: described[name] for name in FIELDS} | {name: loaded[name] for name in TENSORS}
-            return cls(**(values | {"layers": tuple(values["layers"])}))
-        except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
-            raise UserError(f"the directions in {folder} are damaged ({error}): {mend}") from error
+            described = _metadata(data)
+            tensors = safetensors.torch.load(data)
+        except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+            raise UserError(f"{path} is no direction file, or it is damaged ({error}): {mend}") from error
+        if described.get("version") != VERSION:
+            raise UserError(f"{path} is of version {described.get('version')}, possible: {VERSION}; {mend}")
+        if _checksum(tensors) != described.get("checksum"):
+            raise UserError(f"{path} is damaged (wrong checksum): {mend}")
+        try:
+            values = {name: described[name] for name in FIELDS} | tensors
+            return cls(**(values | {name: tuple(values[name]) for name in TUPLES}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path} is damaged ({error}): {mend}") from error
+
+
+def _file(path: Path | str) -> Path:
+    """The file that a path names."""
+    path = Path(path)
+    return path if path.suffix == SUFFIX else path / f"directions{SUFFIX}"
+
+
+def _metadata(data: bytes) -> dict[str, Any]:
+    """The JSON in the header: eight bytes of its length come first."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    described = json.loads(header["__metadata__"]["directions"])
+    if not isinstance(described, dict):
+        raise ValueError("its description is none")
+    return described
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of names, shapes and numbers; safetensors itself notices no flipped bit."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name}{tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _replace(path: Path, data: bytes) -> None:

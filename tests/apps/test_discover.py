@@ -33,9 +33,9 @@ def test_writes_its_four_files_and_a_table(
     found = Directions.load(folder)
     assert len(found) == 18
     assert (found.seed, found.weights) == (5, run.weights_hash())
-    assert not found.activity.isnan().any()
+    assert not found.activeness.isnan().any()
     out = capsys.readouterr().out
-    labels = [found.labels[k] for k in found.most_active()]
+    labels = [found.labels[k] for k in found.ranking()]
     assert all(label in out for label in labels[:3])
     assert labels[3] not in out
     assert all(word in out for word in ("spectrum", "gap", "activity"))

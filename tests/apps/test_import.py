@@ -10,7 +10,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from disentangle.apps.cli import main
 from disentangle.apps.cli import run as run_command
 from disentangle.apps.evaluation import pictures
-from disentangle.apps.traverse.studio import Studio, render
+from disentangle.apps.studio import Studio, render
 from disentangle.errors import UserError
 from disentangle.models import HSpaceDiffusion
 from disentangle.training.draws import seeded

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from disentangle.apps.studio import KEPT, Key, Studio, render, scores
 from disentangle.apps.traverse import launch, markup
-from disentangle.apps.traverse.studio import KEPT, Key, Studio, render, scores
 from disentangle.directions import Directions, combine, discover
 from disentangle.errors import UserError
 from disentangle.pictures import to_uint8
@@ -29,7 +29,7 @@ def studio(run: Run) -> Studio:
 
 def test_the_sliders_are_the_directions_the_most_active_first(studio: Studio) -> None:
     view = studio.open("grey", "subspace")
-    activity = [float(view.directions.activity[k]) for k in view.order]
+    activity = [float(view.directions.activeness[k]) for k in view.order]
     assert activity == sorted(activity, reverse=True)
     assert sorted(view.order) == list(range(18))
     assert view.labels[0] == view.directions.labels[view.order[0]]

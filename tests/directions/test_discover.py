@@ -32,14 +32,14 @@ def test_laws_of_every_method(method: str) -> None:
     found = discover(generator, method, seed=3, weights="abc")
     assert found.vectors.shape == (6, 6)
     assert found.vectors.dtype == torch.float32
-    assert (found.spectrum[1:] <= found.spectrum[:-1]).all()
+    assert (found.singular_values[1:] <= found.singular_values[:-1]).all()
     torch.testing.assert_close(found.vectors @ found.vectors.mT, torch.eye(6), atol=1e-6, rtol=0)
     assert found.sigma.tolist() == [1.0] * 6
-    assert (found.discoverer, found.seed, found.weights, found.space) == (method, 3, "abc", "latents")
+    assert (found.method, found.seed, found.weights, found.space) == (method, 3, "abc", "latents")
     assert sorted(found.layers) == ["layer 1"] * 3 + ["layer 2"] * 3
     largest = found.vectors.abs().argmax(1, keepdim=True)
     assert (found.vectors.gather(1, largest) > 0).all()
-    for vector, layer, response in zip(found.vectors, found.layers, found.spectrum):
+    for vector, layer, response in zip(found.vectors, found.layers, found.singular_values):
         projection = {p.name: p for p in generator.projections()}[layer]
         seen = vector[projection.latents]
         assert seen.norm().item() == pytest.approx(1.0, abs=1e-6), "no direction leaves its layer's latents"
@@ -51,7 +51,7 @@ def test_subspace_is_the_latents_sorted_by_scale_over_all_layers() -> None:
     found = discover(generator, "subspace")
     assert found.vectors.argmax(1).tolist() == [0, 3, 1, 4, 2, 5]
     assert found.vectors.sum().item() == 6.0
-    torch.testing.assert_close(found.spectrum, torch.tensor([9.0, 8.5, 6.0, 5.5, 3.0, 2.5]), rtol=1e-5, atol=0)
+    torch.testing.assert_close(found.singular_values, torch.tensor([9.0, 8.5, 6.0, 5.5, 3.0, 2.5]), rtol=1e-5, atol=0)
     assert found.labels == tuple(f"layer {i} · #{j}" for j in (1, 2, 3) for i in (1, 2))
 
 
@@ -61,14 +61,14 @@ def test_subspace_importance_is_the_length_of_the_scaled_basis_vector() -> None:
         generator.subspaces[0].basis[2] *= 10.0  # no longer of unit length
         generator.subspaces[0].scale[1] *= -1.0
     found = discover(generator, "subspace")
-    torch.testing.assert_close(found.spectrum, torch.tensor([30.0, 9.0, 6.0]), rtol=1e-5, atol=0)
+    torch.testing.assert_close(found.singular_values, torch.tensor([30.0, 9.0, 6.0]), rtol=1e-5, atol=0)
     assert found.vectors.argmax(1).tolist() == [2, 0, 1]
 
 
 def test_weights_are_the_singular_vectors_of_each_layer() -> None:
     generator, va, vb = dense([5.0, 3.0, 1.0], [4.0, 2.0, 0.5])
     found = discover(generator, "weights")
-    torch.testing.assert_close(found.spectrum, torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0, 0.5]), rtol=1e-5, atol=0)
+    torch.testing.assert_close(found.singular_values, torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0, 0.5]), rtol=1e-5, atol=0)
     expected = torch.stack([va[0], vb[0], va[1], vb[1], va[2], vb[2]]).float()
     cosines = (found.vectors * expected).sum(1).abs()
     torch.testing.assert_close(cosines, torch.ones(6), atol=1e-6, rtol=0)
@@ -80,7 +80,7 @@ def test_weights_of_stacked_layers_solve_the_joint_problem() -> None:
     found = discover(generator, "weights", stack=True)
     both = torch.cat([generator.first, generator.second]).detach().double()
     values, vectors = torch.linalg.eigh(both.mT @ both)
-    torch.testing.assert_close(found.spectrum.double(), values.flip(0).sqrt(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(found.singular_values.double(), values.flip(0).sqrt(), rtol=1e-6, atol=0)
     cosines = (found.vectors.double() * vectors.flip(1).mT).sum(1).abs()
     torch.testing.assert_close(cosines, torch.ones(3).double(), atol=1e-6, rtol=0)
     assert set(found.layers) == {"first + second"}
@@ -99,7 +99,7 @@ def test_unit_rows() -> None:
     rows = discover(generator, "weights", layer="first", unit_rows=True)
     assert plain.vectors.tolist() == [[1.0, 0.0], [0.0, 1.0]]
     assert rows.vectors.tolist() == [[0.0, 1.0], [1.0, 0.0]]
-    torch.testing.assert_close(rows.spectrum, torch.tensor([math.sqrt(2.0), 1.0]))
+    torch.testing.assert_close(rows.singular_values, torch.tensor([math.sqrt(2.0), 1.0]))
 
 
 def test_a_rotation_of_the_features_changes_nothing_and_one_of_the_latents_turns_the_directions() -> None:
@@ -119,7 +119,7 @@ def test_a_rotation_of_the_features_changes_nothing_and_one_of_the_latents_turns
 def test_more_latents_than_features_gives_null_directions_last() -> None:
     first = torch.tensor([[0.0, 0.0, 3.0, 0.0], [2.0, 0.0, 0.0, 0.0]])
     found = discover(DenseGenerator(first, torch.eye(4)), "weights", layer="first")
-    torch.testing.assert_close(found.spectrum, torch.tensor([3.0, 2.0, 0.0, 0.0]), atol=1e-7, rtol=0)
+    torch.testing.assert_close(found.singular_values, torch.tensor([3.0, 2.0, 0.0, 0.0]), atol=1e-7, rtol=0)
     assert found.repeated.tolist() == [False, False, True, True]
     torch.testing.assert_close(found.vectors @ found.vectors.mT, torch.eye(4), atol=1e-6, rtol=0)
 
@@ -181,15 +181,15 @@ def test_bad_input() -> None:
 
 def test_most_active_falls_back_to_the_spectrum() -> None:
     found = discover(LinearGenerator(), "subspace")
-    assert found.most_active(2) == [0, 1]
+    assert found.ranking(2) == [0, 1]
     ranked = Directions(**{**vars(found), "activity": torch.tensor([0.0, 5.0, 1.0, 9.0, 2.0, 3.0])})
-    assert ranked.most_active(3) == [3, 1, 5]
+    assert ranked.ranking(3) == [3, 1, 5]
     assert ranked.take([5, 0, 3]).activity.tolist() == [0.0, 9.0, 3.0]
 
 
 def test_the_natural_directions_are_those_that_training_separates() -> None:
     steered, dense = LinearGenerator(), DenseGenerator(torch.eye(2), torch.eye(2))
-    assert natural_method(steered) == discover(steered).discoverer == "subspace"
-    assert natural_method(dense) == discover(dense).discoverer == "weights"
+    assert natural_method(steered) == discover(steered).method == "subspace"
+    assert natural_method(dense) == discover(dense).method == "weights"
     dense.encode = lambda images: images.flatten(1)[:, :2]  # type: ignore[attr-defined]
-    assert natural_method(dense) == "coordinates"
+    assert natural_method(dense) == "coordinate"

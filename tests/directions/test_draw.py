@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from disentangle.directions import Directions, discover, measure_activity, place
+from disentangle.directions import Directions, discover, measure_activeness, place
 from disentangle.directions.draw import CAPTION, FRAMES, HEADER, PAD, gif_bytes, loop, scale_for, strips
 from disentangle.pictures import to_uint8
 from tests.fakes import LinearGenerator
@@ -20,7 +20,7 @@ def generator(request: pytest.FixtureRequest) -> LinearGenerator:
 
 @pytest.fixture
 def directions(generator: LinearGenerator) -> Directions:
-    return measure_activity(generator, discover(generator, "weights"), samples=1)
+    return measure_activeness(generator, discover(generator, "weights"), samples=1)
 
 
 def cell(sheet: Image.Image, generator: LinearGenerator, left: int, top: int) -> np.ndarray:

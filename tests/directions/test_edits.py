@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from disentangle.directions import combine, discover, measure_activity, move, place
+from disentangle.directions import combine, discover, measure_activeness, move, place
 from tests.fakes import LinearGenerator
 
 
@@ -62,10 +62,10 @@ def test_edits_refuse_what_does_not_fit(generator: LinearGenerator) -> None:
 
 
 def test_activity_of_a_linear_generator(generator: LinearGenerator) -> None:
-    directions = measure_activity(generator, discover(generator, "weights"), samples=3)
+    directions = measure_activeness(generator, discover(generator, "weights"), samples=3)
     # The picture is gain * s * position * u: the variance over (-2, 0, 2) is 8/3, the mean square of unit u 1/64.
-    expected = 8 / 3 * (0.01 * directions.spectrum) ** 2 / 64
-    torch.testing.assert_close(directions.activity, expected, rtol=1e-4, atol=0)
+    expected = 8 / 3 * (0.01 * directions.singular_values) ** 2 / 64
+    torch.testing.assert_close(directions.activeness, expected, rtol=1e-4, atol=0)
 
 
 def test_activity_does_not_depend_on_batches_and_follows_its_seed() -> None:
@@ -73,19 +73,19 @@ def test_activity_does_not_depend_on_batches_and_follows_its_seed() -> None:
     plain = generator.synthesize
     generator.synthesize = lambda latents: torch.tanh(5 * plain(latents))  # type: ignore[method-assign]
     found = discover(generator, "random")
-    first, second = (measure_activity(generator, found, samples=5, seed=1, batch=batch) for batch in (1, 64))
-    torch.testing.assert_close(first.activity, second.activity)
-    assert not torch.equal(first.activity, measure_activity(generator, found, samples=5, seed=2).activity)
-    assert ((first.activity > 0) & (first.activity < 8 / 9)).all()
+    first, second = (measure_activeness(generator, found, samples=5, seed=1, batch=batch) for batch in (1, 64))
+    torch.testing.assert_close(first.activeness, second.activeness)
+    assert not torch.equal(first.activeness, measure_activeness(generator, found, samples=5, seed=2).activity)
+    assert ((first.activeness > 0) & (first.activeness < 8 / 9)).all()
     with pytest.raises(ValueError, match="at least one sample"):
-        measure_activity(generator, found, samples=0)
+        measure_activeness(generator, found, samples=0)
 
 
 def test_activity_finds_the_layer_that_does_nothing(generator: LinearGenerator) -> None:
     plain = generator.synthesize
     generator.synthesize = lambda latents: plain(latents * torch.tensor([0.0] * 3 + [1.0] * 3))  # type: ignore[method-assign]
-    found = measure_activity(generator, discover(generator, "subspace"), samples=2)
-    assert found.spectrum.argmax() == 0, "the spectrum alone would put it first"
-    assert [found.layers[k] for k in found.most_active(3)] == ["layer 2"] * 3
-    assert found.activity[0].item() == 0.0
+    found = measure_activeness(generator, discover(generator, "subspace"), samples=2)
+    assert found.singular_values.argmax() == 0, "the spectrum alone would put it first"
+    assert [found.layers[k] for k in found.ranking(3)] == ["layer 2"] * 3
+    assert found.activeness[0].item() == 0.0
     assert found.still.tolist() == [layer == "layer 1" for layer in found.layers]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from disentangle.directions import Directions, discover, measure_activity
+from disentangle.directions import Directions, discover, measure_activeness
 from disentangle.directions.file import FIELDS, TENSORS
 from disentangle.errors import UserError
 from tests.fakes import LinearGenerator
@@ -17,7 +17,7 @@ from tests.fakes import LinearGenerator
 @pytest.fixture
 def directions() -> Directions:
     generator = LinearGenerator()
-    return measure_activity(generator, discover(generator, "weights", seed=4, weights="a" * 64), samples=2)
+    return measure_activeness(generator, discover(generator, "weights", seed=4, weights="a" * 64), samples=2)
 
 
 def test_round_trip(directions: Directions, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_missing_file(directions: Directions, tmp_path: Path, missing: str) ->
 def test_a_save_that_was_cut_between_the_two_files_is_noticed(directions: Directions, tmp_path: Path) -> None:
     directions.save(tmp_path)
     old = (tmp_path / "directions.json").read_bytes()
-    dataclasses.replace(directions, activity=directions.activity + 1).save(tmp_path)
+    dataclasses.replace(directions, activity=directions.activeness + 1).save(tmp_path)
     (tmp_path / "directions.json").write_bytes(old)
     with pytest.raises(UserError, match="half written"):
         Directions.load(tmp_path)
@@ -130,7 +130,7 @@ def test_the_dataclass_refuses_what_does_not_fit(directions: Directions) -> None
         {"vectors": directions.vectors * 2},
         {"vectors": directions.vectors[:0]},
         {"sigma": directions.sigma[:1]},
-        {"spectrum": directions.spectrum.flip(0)},
+        {"spectrum": directions.singular_values.flip(0)},
         {"layers": directions.layers[:1]},
     ):
         with pytest.raises(ValueError, match="expected"):

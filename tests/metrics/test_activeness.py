@@ -5,7 +5,7 @@ import pytest
 import torch
 from fakes import LinearGenerator
 
-from disentangle.directions.activity import measure_activity
+from disentangle.directions.activeness import measure_activeness
 from disentangle.metrics import activeness
 
 
@@ -61,8 +61,8 @@ def test_agrees_with_the_activity_of_directions():
     from disentangle.directions import discover
 
     model = LinearGenerator()
-    directions = measure_activity(model, discover(model, "coordinates"), samples=16, seed=0)
-    expected = np.sort(directions.activity.numpy())
+    directions = measure_activeness(model, discover(model, "coordinate"), samples=16, seed=0)
+    expected = np.sort(directions.activeness.numpy())
     assert np.sort(activeness(model, samples=16).activity) == pytest.approx(expected, rel=1e-4)
 
 

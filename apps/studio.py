@@ -1,23 +1,28 @@
 """What the app shows: runs, their directions, and pictures of moved latents. Knows nothing of web pages."""
 
+import contextlib
 import functools
 import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from disentangle.apps.discover import find
+from disentangle.apps.edit import Edit
 from disentangle.directions import Directions, combine, move, natural_method
 from disentangle.errors import UserError
 from disentangle.generator import Generator
 from disentangle.pictures import to_uint8
+from disentangle.training.files import write_atomic
 from disentangle.training.run import Run
 
 POSITIONS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
@@ -122,7 +127,7 @@ class Studio:
             directions, note = _stored(run, method, weights)
             if directions is None:
                 directions = self._found(run.path, weights, method)
-            order = directions.most_active()
+            order = directions.ranking()
             fingerprint = hashlib.sha256(directions.vectors.numpy().tobytes() + weights.encode()).hexdigest()
             view = View(Key(name, method, fingerprint), run, run.step, generator, directions, tuple(order), note)
             self._views[view.key] = view
@@ -149,6 +154,47 @@ class Studio:
 
     def _is_run(self) -> bool:
         return (self.path / "config.json").exists()
+
+
+def start(view: View, edit: Edit) -> Tensor:
+    """The latents ``(1, d)`` that an edit starts from."""
+    if not edit.picture:
+        return edit.truncation * view.generator.sample_latents(1, torch.Generator().manual_seed(edit.seed))
+    return edit.truncation * load_picture(view.run, edit.picture).latents.to(torch.float32)
+
+
+def moved(view: View, edit: Edit) -> Tensor:
+    """The latents ``(1, d)`` that an edit ends at.
+
+    Raises:
+        UserError: where it moves along a direction that there is not, or was made with other weights.
+    """
+    amounts = torch.zeros(len(view.directions))
+    for k, amount in edit.coordinates:
+        if k >= len(amounts):
+            raise UserError(f"there is no direction {k}: {edit.directions} of {edit.run} has {len(amounts)}, from 0 on")
+        amounts[k] = amount
+    return combine(start(view, edit), view.directions, amounts)
+
+
+@torch.no_grad()
+def picture(view: View, edit: Edit) -> Tensor:
+    """The picture that an edit means, uint8 ``(c, h, w)``: the same bytes in the app, by its API and on the command
+    line, since it goes through the generator alone and on one thread."""
+    with one_thread():
+        return to_uint8(view.generator.synthesize(moved(view, edit)))[0]
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: sums are then taken in the same order on every machine of a kind, and pictures of many
+    visitors do not wait for one another's threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @torch.no_grad()
@@ -182,6 +228,59 @@ def render(view: View, seed: int, truncation: float, amounts: Sequence[float], l
     return Pictures(original, moved, to_uint8(view.generator.synthesize(latents)))
 
 
+@dataclass(frozen=True, eq=False)
+class KeptPicture:
+    """A real picture that was inverted: kept in the run, so that links to its edits go on working.
+
+    Attributes:
+        latents: ``(1, d)`` float32, what the generator makes it from.
+        original: uint8 ``(c, h, w)``, the picture as it was given, at the generator's size.
+        weights: hash of the weights it was inverted with.
+        error: root of the mean squared difference of the two, for pictures in [-1, 1].
+    """
+
+    latents: Tensor
+    original: Tensor
+    weights: str
+    error: float
+
+
+def keep_picture(run: Run, kept: KeptPicture) -> str:
+    """Write an inverted picture into the run's ``pictures``.
+
+    Returns:
+        Its name: the first digits of a hash of what is written.
+    """
+    tensors = {"latents": kept.latents.cpu().float().contiguous(), "original": kept.original.cpu().contiguous()}
+    described = json.dumps({"weights": kept.weights, "error": kept.error})
+    data = safetensors.torch.save(tensors, {"picture": described})
+    name = hashlib.sha256(data).hexdigest()[:16]
+    write_atomic(run.path / "pictures" / f"{name}.safetensors", data)
+    return name
+
+
+def load_picture(run: Run, name: str) -> KeptPicture:
+    """Read what :func:`keep_picture` wrote.
+
+    Raises:
+        UserError: where there is none of that name, it is damaged, or it belongs to other weights.
+    """
+    path = run.path / "pictures" / f"{name}.safetensors"
+    again = f"invert it again with `disentangle invert {run.path} PICTURE`"
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            described = json.loads(file.metadata()["picture"])
+            latents, original = file.get_tensor("latents"), file.get_tensor("original")
+        kept = KeptPicture(latents, original, str(described["weights"]), float(described["error"]))
+    except FileNotFoundError:
+        raise UserError(f"{run.path} has no inverted picture {name!r}: {again}") from None
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} is damaged ({error}): {again}") from None
+    if kept.weights != run.weights_hash():
+        raise UserError(f"{path} was inverted with other weights than {run.path} has now: {again}")
+    return kept
+
+
 def scores(run: Run) -> list[dict[str, Any]]:
     """The scores of the run's report; empty if there is no report that can be read."""
     try:
@@ -201,7 +300,7 @@ def _stored(run: Run, method: str, weights: str) -> tuple[Directions | None, str
     """The run's direction file where it fits the weights, and a line about what is the matter where it does not."""
     folder = run.path / "directions" / method
     mend = f"`disentangle discover {run.path} --method {method}` keeps them"
-    if not (folder / "directions.json").exists():
+    if not (folder / "directions.safetensors").exists():
         return None, f"These directions were found just now; {mend}."
     try:
         directions = Directions.load(folder)

@@ -13,10 +13,10 @@ POSITIONS = (-2.0, 0.0, 2.0)
 
 
 @torch.no_grad()
-def measure_activity(
+def measure_activeness(
     generator: Generator, directions: Directions, samples: int = 16, seed: int = 0, batch: int = 64
 ) -> Directions:
-    """Measure the activity of each direction, the variance of the picture over the positions -2, 0 and 2 sigma.
+    """Measure the activeness of each direction, the variance of the picture over the positions -2, 0 and 2 sigma.
 
     Source: the "activeness" of Peebles et al., "The Hessian Penalty", ECCV 2020, arXiv 2008.10599; here for any
     direction, and as the mean over pixels, channels and samples.
@@ -29,7 +29,7 @@ def measure_activity(
         batch: pictures made at a time.
 
     Returns:
-        the same directions with ``activity`` filled in; pictures being in [-1, 1], it lies between 0 and 8/9.
+        the same directions with ``activeness`` filled in; pictures being in [-1, 1], it lies between 0 and 8/9.
 
     Raises:
         ValueError: where ``samples`` or ``batch`` is less than one.
@@ -37,10 +37,10 @@ def measure_activity(
     if samples < 1 or batch < 1:
         raise ValueError(f"expected at least one sample and a batch of one, got {samples} and {batch}")
     latents = generator.sample_latents(samples, torch.Generator().manual_seed(seed))
-    activity = [
+    values = [
         float(_variance(generator, place(latents, directions, k, POSITIONS), batch)) for k in range(len(directions))
     ]
-    return dataclasses.replace(directions, activity=torch.tensor(activity))
+    return dataclasses.replace(directions, activeness=torch.tensor(values))
 
 
 def _variance(generator: Generator, latents: Tensor, batch: int) -> Tensor:

@@ -1,0 +1,92 @@
+"""An edit: everything that says which picture is meant, short enough for a link."""
+
+import math
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode
+
+from disentangle.errors import UserError, check_seed
+
+REACH = 10.0
+"""Sigmas that a direction can be moved by, at most: far outside of what any generator has seen."""
+LONGEST = 8192
+MOST = 512
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Where to start, and how far to move along which directions.
+
+    Attributes:
+        run: the run's name in its folder of runs.
+        directions: name of its directions: of a method (``"weights"``), or of a file in the run's ``directions``.
+        coordinates: how far to move, in sigma, by the direction's place in its file, counted from 0; those that are
+            not here are not moved.
+        seed: of the latents to start from.
+        picture: instead of the seed, a picture that was inverted (its name in the run's ``pictures``); ``""`` for none.
+        truncation: what the starting latents are multiplied with, 0 (the mean) to 2.
+        weights: first digits of the hash of the generator's weights that the edit was made with; ``""`` for any.
+    """
+
+    run: str
+    directions: str = "auto"
+    coordinates: tuple[tuple[int, float], ...] = ()
+    seed: int = 0
+    picture: str = ""
+    truncation: float = 1.0
+    weights: str = ""
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        for name in (self.run, self.directions, self.picture):
+            if len(name) > 255 or "/" in name or "\\" in name or name in (".", "..") or not name.isprintable():
+                raise UserError(
+                    f"{name[:40]!r} is no name of a run, of directions or of a picture: names have no slash"
+                )
+        if not 0 <= self.truncation <= 2:
+            raise UserError(f"the truncation must lie between 0 and 2, got {self.truncation}")
+        if len(self.coordinates) > MOST:
+            raise UserError(f"{len(self.coordinates)} coordinates are too many: possible: {MOST}")
+        seen: set[int] = set()
+        for k, amount in self.coordinates:
+            if k < 0 or k in seen:
+                raise UserError(f"there is no direction {k}" if k < 0 else f"direction {k} is moved twice")
+            if not math.isfinite(amount) or abs(amount) > REACH:
+                raise UserError(f"coordinates must lie between {-REACH:g} and {REACH:g} sigma, got {amount} of {k}")
+            seen.add(k)
+        moved = tuple(sorted((int(k), float(amount)) for k, amount in self.coordinates if amount))
+        object.__setattr__(self, "coordinates", moved)
+
+    def to_query(self) -> str:
+        """The edit as a link's query, ``run=…&directions=…&move=0:1.5,3:-2``; what is as by default is left out."""
+        pairs = [("run", self.run), ("directions", self.directions)]
+        if self.coordinates:
+            pairs.append(("move", ",".join(f"{k}:{amount!r}" for k, amount in self.coordinates)))
+        pairs.append(("picture", self.picture) if self.picture else ("seed", str(self.seed)))
+        if self.truncation != 1:
+            pairs.append(("truncation", repr(self.truncation)))
+        if self.weights:
+            pairs.append(("weights", self.weights))
+        return urlencode(pairs, safe=":,")
+
+    @staticmethod
+    def from_query(text: str) -> "Edit":
+        """Read :meth:`to_query`'s text, with or without a leading address and question mark; other keys are ignored.
+
+        Raises:
+            UserError: where it names no run, or a value makes no sense.
+        """
+        if len(text) > LONGEST:
+            raise UserError(f"the link is too long: {len(text):,} characters of {LONGEST:,} at most")
+        given = dict(parse_qsl(text.split("?", 1)[-1].split("#", 1)[0], keep_blank_values=True))
+        if not given.get("run"):
+            raise UserError("the link names no run: expected run=NAME&directions=NAME&move=0:1.5,3:-2&seed=0")
+        try:
+            moves = [part.split(":") for part in given.get("move", "").split(",") if part]
+            coordinates = tuple((int(k), float(amount)) for k, amount in moves)
+            seed, truncation = int(given.get("seed", "0")), float(given.get("truncation", "1"))
+        except ValueError:
+            raise UserError(
+                "the link is damaged: expected numbers, as in move=0:1.5,3:-2&seed=0&truncation=1"
+            ) from None
+        names = {name: given[name] for name in ("run", "directions", "picture", "weights") if name in given}
+        return Edit(coordinates=coordinates, seed=seed, truncation=truncation, **names)
