@@ -116,7 +116,7 @@ def render(report: Json, pictures: Pictures, history: Sequence[Mapping[str, Any]
             {"name": entry["name"], "detail": _detail(entry), "picture": data_uri(sheet(strip, len(strip)))}
             for entry, strip in zip(shown, pictures.strips, strict=True)
         ],
-        **_matrices(report),
+        **matrices(report),
         **_regression(report),
     )
 
@@ -129,7 +129,7 @@ def render_codes(report: Json) -> str:
     """
     total = sum(report["samples"].values())
     subtitle = f"{report['data']['codes']} · {len(report['codes']['names'])} codes of {total:,} samples"
-    return render_template("codes.html.jinja", **judged(report, subtitle), **_matrices(report))
+    return render_template("codes.html.jinja", **judged(report, subtitle), **matrices(report))
 
 
 def _figures(pictures: Pictures) -> dict[str, str]:
@@ -156,7 +156,7 @@ def _signed(position: float) -> str:
     return "0" if position == 0 else f"{position:+g} σ".replace("-", "−")
 
 
-def _matrices(report: Json) -> Json:
+def matrices(report: Json) -> Json:
     """What the page shows of the codes: two matrices, factors by codes, and which codes are in use."""
     codes = report["codes"]
     if codes is None:

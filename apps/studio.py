@@ -1,24 +1,22 @@
 """What the app shows: runs, their directions, and pictures of moved latents. Knows nothing of web pages."""
 
 import contextlib
-import functools
 import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from disentangle.apps.discover import find
 from disentangle.apps.edit import Edit
-from disentangle.directions import Directions, combine, move, natural_method
+from disentangle.directions import METHODS, Directions, combine, natural_method
 from disentangle.errors import UserError
 from disentangle.generator import Generator
 from disentangle.pictures import to_uint8
@@ -26,17 +24,21 @@ from disentangle.training.files import write_atomic
 from disentangle.training.run import Run
 
 POSITIONS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
-KEPT = 4
+"""Of the pictures of a strip, in sigma."""
+
+KEPT = 32
+"""Views that stay open; one is as large as its directions."""
+
+ROOM = 2**31
+"""Bytes of weights that stay in memory."""
+
 SAMPLES = 8
+QUICK = ("auto", "subspace", "weights", "coordinate", "random")
+"""Methods whose directions are found while a page is opened, where none are kept; the others take too long for that."""
 
+LONGEST_NAME, LONGEST_NOTE = 60, 500
 
-@dataclass(frozen=True)
-class Key:
-    """What a page shows: a run, a method, and exactly which weights and directions they were when it was opened."""
-
-    run: str
-    method: str
-    fingerprint: str
+Stamp = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,123 +46,152 @@ class View:
     """A run opened for traversal. Shared between pages and never changed.
 
     Attributes:
-        key: its name.
         run: the run.
         step: of the checkpoint.
+        weights: hash of the generator's weights.
         generator: its generator.
+        name: of the directions: a folder in the run's ``directions``, or the method that found them just now.
         directions: what can be moved along.
-        order: the direction of each slider: the most active first.
-        note: one line about where the directions come from; ``""`` if they are the stored ones.
+        order: their places, those worth a look first.
+        note: one line about where the directions come from; ``""`` if they are the kept ones.
+        fingerprint: of weights and directions; names and notes change nothing about it.
     """
 
-    key: Key
     run: Run
     step: int
+    weights: str
     generator: Generator
+    name: str
     directions: Directions
     order: tuple[int, ...]
     note: str
-
-    @property
-    def labels(self) -> list[str]:
-        """Captions of the sliders, in their order."""
-        return [self.directions.labels[k] for k in self.order]
-
-    @property
-    def active(self) -> int:
-        """How many sliders visibly change the picture; they are the first ones."""
-        return len(self.order) - int(self.directions.still.sum())
-
-
-@dataclass(frozen=True, eq=False)
-class Pictures:
-    """uint8 pictures ``(c, h, w)``: where the latent starts and where it was moved to; ``(7, c, h, w)`` in between."""
-
-    original: Tensor
-    moved: Tensor
-    strip: Tensor
+    fingerprint: str
 
 
 class Studio:
-    """The runs of a folder, or one run. What was opened last stays in memory.
+    """The runs of a folder, or one run. What was opened last stays in memory, whoever asks for it.
 
     Args:
-        path: a folder of runs, or a run.
+        path: a folder of runs, or a run; it may be empty, or still to be made.
 
     Raises:
-        UserError: where there is no run.
+        UserError: where it is a file.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._views: OrderedDict[Key, View] = OrderedDict()
-        self._opening = threading.Lock()
-        self._generator = functools.lru_cache(maxsize=KEPT)(_load)
-        self._found = functools.lru_cache(maxsize=4 * KEPT)(self._find)
-        if not self.names():
-            raise UserError(f"no trained run in {path}: `disentangle train RECIPE` makes one")
+        self.path = Path(path)
+        self._views: OrderedDict[tuple[str, str], tuple[Stamp, View]] = OrderedDict()
+        self._generators: OrderedDict[tuple[Path, str], Generator] = OrderedDict()
+        self._lock = threading.Lock()
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is no folder: give a run, or a folder of runs")
 
     def names(self) -> list[str]:
-        """Names of the runs, as of now."""
+        """Names of the runs that can be steered, as of now."""
         if self._is_run():
             run = Run.open(self.path)
             if run.kind == "classifier":
                 raise UserError(f"{self.path} is a classifier, which has no latents to steer: name a generator's run")
-            return [run.name] if run.step >= 0 else []
-        if not self.path.is_dir():
-            raise UserError(f"no folder {self.path}: give a run, or a folder of runs")
+            return [run.name] if run.checkpoints() else []
         return [run.name for run in Run.find(self.path) if run.kind != "classifier"]
 
-    def open(self, name: str, method: str) -> View:
-        """Open a run as it is on disk now.
+    def run(self, name: str) -> Run:
+        """The run of that name.
 
         Raises:
-            UserError: where there is no such run, it is incomplete, or the method finds nothing in it.
+            UserError: where there is none.
         """
-        if name not in self.names():
-            raise UserError(f"there is no run {name!r} in {self.path} any more: reload the page")
-        run = Run.open(self.path if self._is_run() else self.path / name)
-        with self._opening:
-            weights = run.weights_hash()
-            generator = self._generator(run.path, weights)
-            method = natural_method(generator) if method == "auto" else method
-            directions, note = _stored(run, method, weights)
-            if directions is None:
-                directions = self._found(run.path, weights, method)
-            order = directions.ranking()
-            fingerprint = hashlib.sha256(directions.vectors.numpy().tobytes() + weights.encode()).hexdigest()
-            view = View(Key(name, method, fingerprint), run, run.step, generator, directions, tuple(order), note)
-            self._views[view.key] = view
+        path = self._path(name)
+        if path is None:
+            raise UserError(f"there is no run {name[:80]!r} in {self.path}: reload the page to see which there are")
+        return Run.open(path)
+
+    def open(self, name: str, directions: str = "auto") -> View:
+        """Open a run as it is on disk now; at no cost where nothing has changed since the last time.
+
+        Raises:
+            UserError: where there is no such run, it is incomplete, or it has no such directions.
+        """
+        Edit(name, directions)  # their names are names
+        path, key = self._path(name), (name, directions)
+        found = self._views.get(key)
+        if path is not None and found is not None and found[0] == _stamp(path, found[1].name):
+            return found[1]
+        with self._lock:
+            view = self._open(self.run(name), directions)
+            self._views[key] = (_stamp(view.run.path, view.name), view)
+            self._views.move_to_end(key)
             while len(self._views) > KEPT:
                 self._views.popitem(last=False)
         return view
 
-    def get(self, key: Key) -> View:
-        """The run that a page has opened before.
+    def rename(self, view: View, k: int, name: str, note: str) -> View:
+        """Name a direction, and keep that with the run.
 
         Raises:
-            UserError: where it has changed on disk since, and what was then is no longer in memory.
+            UserError: where there is no such direction, the words are too long, another direction has the name, or the
+                file has changed since the view was opened.
         """
-        view = self._views.get(key)
-        if view is not None:
-            return view
-        view = self.open(key.run, key.method)
-        if view.key != key:
-            raise UserError(f"the run {key.run} has changed since the page was loaded: reload it")
-        return view
+        name, note = name.strip(), note.strip()
+        if not 0 <= k < len(view.directions):
+            raise UserError(f"there is no direction {k}: {view.name} has {len(view.directions)}, from 0 on")
+        if len(name) > LONGEST_NAME or len(note) > LONGEST_NOTE or not name.isprintable():
+            raise UserError(
+                f"a name has {LONGEST_NAME} characters on one line at most, a note {LONGEST_NOTE}; "
+                f"these have {len(name)} and {len(note)}"
+            )
+        with self._lock:
+            now = self._open(self.run(view.run.name), view.name)
+            if now.fingerprint != view.fingerprint:
+                raise UserError(f"the directions of {view.run.name} have changed since the page was loaded: reload it")
+            if name and any(label == name for i, label in enumerate(now.directions.labels) if i != k):
+                raise UserError(f"another direction is called {name!r} already: choose another name")
+            now.directions.rename(k, name, note).save(now.run.path / "directions" / now.name)
+        return self.open(view.run.name, view.name)
 
-    def _find(self, path: Path, weights: str, method: str) -> Directions:
-        return find(Run.open(path), self._generator(path, weights), method, samples=SAMPLES)
+    def _open(self, run: Run, name: str) -> View:
+        weights = run.weights_hash()
+        generator = self._generator(run, weights)
+        name = natural_method(generator) if name == "auto" else name
+        directions, note = _kept(run, name, weights)
+        if directions is None:
+            directions = find(run, generator, name, samples=SAMPLES)
+        if directions.vectors.shape[1] != generator.latent_size:
+            raise UserError(
+                f"the directions {name} of {run.path} are of another size than its latents: find them again"
+            )
+        fingerprint = hashlib.sha256(directions.vectors.numpy().tobytes() + weights.encode()).hexdigest()[:16]
+        order = tuple(directions.ranking())
+        return View(run, run.step, weights, generator, name, directions, order, note, fingerprint)
+
+    def _generator(self, run: Run, weights: str) -> Generator:
+        """The run's generator, out of memory if it is there; those used longest ago make room."""
+        key = (run.path, weights)
+        if key not in self._generators:
+            self._generators[key] = run.load_generator()
+        self._generators.move_to_end(key)
+        while len(self._generators) > 1 and sum(map(_size, self._generators.values())) > ROOM:
+            _, gone = self._generators.popitem(last=False)
+            for place in [place for place, (_, view) in self._views.items() if view.generator is gone]:
+                self._views.pop(place, None)
+        return self._generators[key]
 
     def _is_run(self) -> bool:
         return (self.path / "config.json").exists()
+
+    def _path(self, name: str) -> Path | None:
+        """Where the run of that name is; ``None`` where there is none."""
+        if self._is_run():
+            return self.path if name == self.path.resolve().name else None
+        inside = bool(name) and name == Path(name).name and not name.startswith(".") and "\0" not in name
+        return self.path / name if inside and (self.path / name / "config.json").is_file() else None
 
 
 def start(view: View, edit: Edit) -> Tensor:
     """The latents ``(1, d)`` that an edit starts from."""
     if not edit.picture:
         return edit.truncation * view.generator.sample_latents(1, torch.Generator().manual_seed(edit.seed))
-    return edit.truncation * load_picture(view.run, edit.picture).latents.to(torch.float32)
+    return edit.truncation * load_picture(view.run, edit.picture, view.weights).latents
 
 
 def moved(view: View, edit: Edit) -> Tensor:
@@ -169,6 +200,12 @@ def moved(view: View, edit: Edit) -> Tensor:
     Raises:
         UserError: where it moves along a direction that there is not, or was made with other weights.
     """
+    if not view.weights.startswith(edit.weights):
+        raise UserError(
+            f"this picture of {view.run.name} was made with other weights ({edit.weights[:12]}) than the run has now "
+            f"({view.weights[:12]}, step {view.step:,}): bring back that checkpoint, or leave `weights` out of the link "
+            "to see what the same coordinates do now"
+        )
     amounts = torch.zeros(len(view.directions))
     for k, amount in edit.coordinates:
         if k >= len(amounts):
@@ -190,42 +227,16 @@ def one_thread() -> Iterator[None]:
     """Run torch on one thread: sums are then taken in the same order on every machine of a kind, and pictures of many
     visitors do not wait for one another's threads."""
     before = torch.get_num_threads()
+    if (
+        before == 1
+    ):  # as in the app, which says so once: a thread that starts while another one asks inherits its answer
+        yield
+        return
     torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@torch.no_grad()
-def render(view: View, seed: int, truncation: float, amounts: Sequence[float], last: int | None) -> Pictures:
-    """Make everything that a page shows after a change.
-
-    The two large pictures go through the generator one at a time: a picture made among others may differ from the same
-    one made alone in the last bit of a float, and so, here and there, by one of 255 shades. This way they depend on
-    their own latents only, and with all sliders at zero they are the same.
-
-    Args:
-        view: the run.
-        seed: which latent to start from.
-        truncation: what the latent is multiplied with, 0 (the mean) to 1 or more.
-        amounts: positions of the sliders in sigma, in their order; those left out are at zero.
-        last: the slider whose strip is wanted.
-    """
-    start = truncation * view.generator.sample_latents(1, torch.Generator().manual_seed(seed))
-    steps = torch.zeros(len(view.order))
-    steps[: len(amounts)] = torch.as_tensor(list(amounts)[: len(view.order)])
-    along = torch.zeros(len(view.order))
-    along[list(view.order)] = steps
-    original, moved = (
-        to_uint8(view.generator.synthesize(latents))[0] for latents in (start, combine(start, view.directions, along))
-    )
-    if last is None:
-        return Pictures(original, moved, moved.new_empty(0, *moved.shape))
-    k = view.order[last]
-    along[k] = 0.0
-    latents = move(combine(start, view.directions, along), view.directions, k, POSITIONS)[0]
-    return Pictures(original, moved, to_uint8(view.generator.synthesize(latents)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,8 +270,19 @@ def keep_picture(run: Run, kept: KeptPicture) -> str:
     return name
 
 
-def load_picture(run: Run, name: str) -> KeptPicture:
+def pictures(run: Run) -> list[str]:
+    """Names of the inverted pictures that are kept in a run, the newest first."""
+    files = (run.path / "pictures").glob("*.safetensors")
+    return [file.stem for file in sorted(files, key=lambda file: (-file.stat().st_mtime, file.name))]
+
+
+def load_picture(run: Run, name: str, weights: str | None = None) -> KeptPicture:
     """Read what :func:`keep_picture` wrote.
+
+    Args:
+        run: whose.
+        name: of the picture.
+        weights: hash of the run's weights, where it is known already.
 
     Raises:
         UserError: where there is none of that name, it is damaged, or it belongs to other weights.
@@ -271,41 +293,67 @@ def load_picture(run: Run, name: str) -> KeptPicture:
         with safetensors.safe_open(path, "pt") as file:
             described = json.loads(file.metadata()["picture"])
             latents, original = file.get_tensor("latents"), file.get_tensor("original")
-        kept = KeptPicture(latents, original, str(described["weights"]), float(described["error"]))
+        if latents.ndim != 2 or len(latents) != 1 or original.ndim != 3 or not bool(latents.isfinite().all()):
+            raise ValueError(f"latents {tuple(latents.shape)}, picture {tuple(original.shape)}")
+        kept = KeptPicture(latents.float(), original, str(described["weights"]), float(described["error"]))
     except FileNotFoundError:
         raise UserError(f"{run.path} has no inverted picture {name!r}: {again}") from None
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise UserError(f"{path} is damaged ({error}): {again}") from None
-    if kept.weights != run.weights_hash():
+    if kept.weights != (run.weights_hash() if weights is None else weights):
         raise UserError(f"{path} was inverted with other weights than {run.path} has now: {again}")
     return kept
 
 
-def scores(run: Run) -> list[dict[str, Any]]:
-    """The scores of the run's report; empty if there is no report that can be read."""
-    try:
-        report = json.loads((run.path / "report.json").read_text())
-        found = [score for score in report["scores"] if isinstance(score["value"], int | float)]
-        return [score for score in found if isinstance(score["name"], str)]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+def _stamp(path: Path, directions: str) -> Stamp:
+    """What tells that a run, or one of its direction files, has changed on disk."""
+    steps = sorted(folder.name for folder in (path / "checkpoints").glob("[0-9]*") if folder.name.isdigit())
+    watched = [path / "config.json", path / "directions" / directions / "directions.safetensors"]
+    for step in steps:
+        watched.append(path / "checkpoints" / step / "trainer.json")
+    if steps:
+        watched += (path / "checkpoints" / steps[-1] / "ema").glob("*")
+    found = []
+    for file in watched:
+        with contextlib.suppress(OSError):
+            status = file.stat()
+            found.append((str(file), status.st_mtime_ns, status.st_size))
+    return tuple(found)
 
 
-def _load(path: Path, weights: str) -> Generator:
-    """The generator of the run at ``path``; ``weights`` makes the cache notice that they have changed."""
-    return Run.open(path).load_generator()
+def _size(generator: Generator) -> int:
+    """Bytes of its weights."""
+    if not isinstance(generator, nn.Module):
+        return 0
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*generator.parameters(), *generator.buffers()))
 
 
-def _stored(run: Run, method: str, weights: str) -> tuple[Directions | None, str]:
-    """The run's direction file where it fits the weights, and a line about what is the matter where it does not."""
-    folder = run.path / "directions" / method
-    mend = f"`disentangle discover {run.path} --method {method}` keeps them"
+def _kept(run: Run, name: str, weights: str) -> tuple[Directions | None, str]:
+    """The run's direction file where it fits the weights, or ``None`` and why they are found again.
+
+    Raises:
+        UserError: where they cannot be found again just now.
+    """
+    folder = run.path / "directions" / name
+    command = f"`disentangle discover {run.path} --method {name}`"
     if not (folder / "directions.safetensors").exists():
-        return None, f"These directions were found just now; {mend}."
+        if name in QUICK:
+            return None, f"These directions were found just now; the Discover tab or {command} keeps them."
+        if name in METHODS:
+            raise UserError(f"{run.path} has no directions {name!r} yet: the Discover tab or {command} finds them")
+        has = ", ".join(kept_directions(run)) or "none yet"
+        raise UserError(f"{run.path} has no directions {name[:80]!r}: it has {has}; possible: {', '.join(METHODS)}")
     try:
         directions = Directions.load(folder)
-    except UserError:
-        return None, f"The stored directions could not be read, so they were found again; {mend}."
-    if directions.weights != weights:
-        return None, f"The stored directions belong to other weights, so they were found again; {mend}."
+        directions.check_weights(weights, str(run.path))
+    except UserError as error:
+        if name not in QUICK:
+            raise
+        what = "belong to other weights" if "other weights" in str(error) else "could not be read"
+        return None, f"The kept directions {what}, so they were found again; {command} keeps them."
     return directions, ""
+
+
+def kept_directions(run: Run) -> list[str]:
+    """Names of the directions that are kept in a run."""
+    return sorted(file.parent.name for file in (run.path / "directions").glob("*/directions.safetensors"))

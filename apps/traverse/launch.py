@@ -1,8 +1,10 @@
 """``disentangle app``: steer a trained generator in the browser."""
 
+import contextlib
 import logging
 import os
 import socket
+import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +15,7 @@ from disentangle.apps.arguments import parse
 from disentangle.errors import UserError
 
 if TYPE_CHECKING:
-    import gradio as gr
+    from disentangle.apps.traverse.server import Serving
 
 logger = logging.getLogger(__name__)
 
@@ -44,86 +46,79 @@ def main(argv: list[str]) -> None:
     launch(args.runs, args.port, open_browser=args.browser, block=True)
 
 
-def launch(runs: Path, port: int | None = None, open_browser: bool = False, block: bool = True) -> "gr.Blocks":
+def launch(runs: Path, port: int | None = None, open_browser: bool = False, block: bool = True) -> "Serving":
     """Serve the app on 127.0.0.1 and say where.
 
     Args:
-        runs: a folder of runs, or one run.
+        runs: a folder of runs, or one run; where there is none yet, the page says what to type.
         port: where to listen; 0 is any free port, ``None`` the first free one from 7860.
         open_browser: open the page.
         block: return only when the process is interrupted; otherwise the server goes on in threads of its own.
 
     Returns:
-        the running page; ``.local_url`` is its address and ``.close()`` ends it.
+        the running server; ``.local_url`` is its address and ``.close()`` ends it.
 
     Raises:
-        UserError: where there is no run, the first one cannot be opened, or the port is not to be had.
+        UserError: where ``runs`` is no folder, or the port is not to be had.
     """
-    chosen = free_port(port)
-    # Read when Gradio is imported: without it, Gradio reports its launch and looks for a newer version.
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    # Gradio asks its own server whether it is up; a proxy would be asked about its own 127.0.0.1 instead.
-    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-    os.environ["no_proxy"] = f"{direct},{HOST}" if direct else HOST
-
-    from disentangle.apps.studio import Studio
-    from disentangle.apps.traverse.markup import CSS
-    from disentangle.apps.traverse.page import build, theme
-
-    studio = Studio(Path(runs))
-    studio.open(studio.names()[0], "auto")  # what is wrong with it is said here and not in the browser
-    page = build(studio)
+    listener = _listener(port)
     try:
-        page.launch(
-            server_name=HOST,
-            server_port=chosen,
-            inbrowser=open_browser,
-            prevent_thread_lock=True,
-            quiet=True,
-            share=False,
-            ssr_mode=False,
-            footer_links=[],
-            theme=theme(),
-            css=CSS,
-        )
-    except OSError as error:
-        raise _taken(chosen) from error
-    logger.info("the app is at http://%s:%d", HOST, chosen)
+        # Read when Gradio is imported: without it, Gradio reports its launch and looks for a newer version.
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+        from disentangle.apps.studio import Studio
+        from disentangle.apps.traverse.server import serve
+
+        studio = Studio(Path(runs))
+        found = studio.names()
+        serving = serve(studio, HOST, listener)
+    except BaseException:
+        listener.close()
+        raise
+    if not found:
+        logger.warning("there is no trained run in %s yet: the page says what to type", runs)
+    logger.info("the app is at %s", serving.local_url)
+    if open_browser:
+        webbrowser.open(serving.local_url)
     if block:
         logger.info("Ctrl-C ends it")
-        page.block_thread()
-    return page
+        serving.wait()
+    return serving
 
 
 def free_port(port: int | None) -> int:
-    """The port to use: the given one if it is free, any free one for 0."""
+    """The port to use: the given one if it is free, any free one for 0.
+
+    Raises:
+        UserError: where it is none, or is not to be had.
+    """
+    with _listener(port) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _listener(port: int | None) -> socket.socket:
+    """A socket bound to the port, or to the first free one."""
     if port is None:
         for candidate in PORTS:
-            if _is_free(candidate):
-                return candidate
+            with contextlib.suppress(OSError):
+                return _bound(candidate)
         port = 0
     if not 0 <= port <= 65535:
         raise UserError(f"--port {port} is no port: possible: 1 to 65535, or 0 for any free one")
-    if port == 0:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            return int(probe.getsockname()[1])
-    if not _is_free(port):
-        raise _taken(port)
-    return port
+    try:
+        return _bound(port)
+    except OSError as error:
+        raise UserError(
+            f"port {port} is in use or not permitted: choose another with --port, or --port 0 for any free one"
+        ) from error
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: a closed one may linger
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
-def _taken(port: int) -> UserError:
-    return UserError(
-        f"port {port} is in use or not permitted: choose another with --port, or --port 0 for any free one"
-    )
+def _bound(port: int) -> socket.socket:
+    listener = socket.socket()
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that was closed just now may linger
+        listener.bind((HOST, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,166 +1,113 @@
-"""The page: controls on one side, the picture that follows them on the other."""
+"""The page: tabs over the studio. What is quick is a plain address that the page's script asks for; what takes long
+goes through Gradio's queue."""
 
 import os
-import random
-from collections.abc import Sequence
+from importlib.resources import files
 from typing import Any
 
 import gradio as gr
+from jinja2 import Environment, PackageLoader
 
-from disentangle.apps.studio import Key, Studio, View, render, scores
-from disentangle.apps.traverse import markup
-from disentangle.errors import UserError
+from disentangle.apps.figure import DARK, LIGHT
+from disentangle.apps.page import render_template
+from disentangle.apps.studio import Studio
+from disentangle.apps.traverse import api, finder, inversion
+from disentangle.apps.traverse.work import Work
 
-FIRST, MOST = 12, 48
-SEEDS = 2**31 - 1
-SLIDER = "direction-"
-METHODS = [
-    ("as trained", "auto"),
-    ("subspaces", "subspace"),
-    ("weights (SeFa)", "weights"),
-    ("coordinate", "coordinate"),
-    ("random", "random"),
-]
-HEADING = '<div class="heading"><h1>Disentangle</h1><span>one slider a direction, the most active first</span></div>'
+SCRIPTS = ("base.js", "explore.js", "compare.js")
+HEADING = (
+    '<div class="d-heading"><h1>Disentangle</h1><span>a slider a direction: move one, and see what the generator '
+    "learned</span></div>"
+)
+WAITING = 32
+"""Events that wait in Gradio's queue, at most."""
 
 
 def theme() -> Any:
-    """Quiet colours, and the fonts that come with Gradio: nothing is fetched from elsewhere."""
-    font = [
-        gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)),
-        gr.themes.Font("system-ui"),
-        gr.themes.Font("sans-serif"),
-    ]
-    mono = [gr.themes.LocalFont("IBM Plex Mono", weights=(400,)), gr.themes.Font("monospace")]
-    return gr.themes.Default(
-        primary_hue="indigo", neutral_hue="slate", font=font, font_mono=mono, spacing_size="sm", radius_size="md"
+    """The colours of the reports, and fonts that are there already: nothing is fetched from elsewhere."""
+    font = [gr.themes.Font(name) for name in ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")]
+    mono = [gr.themes.Font(name) for name in ("ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")]
+    base = gr.themes.Base(
+        primary_hue="teal", neutral_hue="stone", font=font, font_mono=mono, spacing_size="md", radius_size="md"
     )
+    both: dict[str, tuple[str, str]] = {
+        "body_background_fill": (LIGHT["paper"], DARK["paper"]),
+        "background_fill_primary": (LIGHT["paper"], DARK["paper"]),
+        "background_fill_secondary": (LIGHT["paper"], DARK["paper"]),
+        "body_text_color": (LIGHT["ink"], DARK["ink"]),
+        "body_text_color_subdued": (LIGHT["quiet"], DARK["quiet"]),
+        "border_color_primary": (LIGHT["line"], DARK["line"]),
+        "block_background_fill": ("#ffffff", "#1b2024"),
+        "block_border_color": (LIGHT["line"], DARK["line"]),
+        "block_label_text_color": (LIGHT["quiet"], DARK["quiet"]),
+        "block_title_text_color": (LIGHT["quiet"], DARK["quiet"]),
+        "input_background_fill": ("#ffffff", "#1b2024"),
+        "input_border_color": (LIGHT["line"], DARK["line"]),
+        "color_accent": (LIGHT["accent"], DARK["accent"]),
+        "color_accent_soft": ("#e3efee", "#1d3436"),
+        "border_color_accent": (LIGHT["accent"], DARK["accent"]),
+        "button_primary_background_fill": (LIGHT["accent"], DARK["accent"]),
+        "button_primary_background_fill_hover": (LIGHT["accent"], DARK["accent"]),
+        "button_primary_text_color": ("#ffffff", "#0e1517"),
+        "button_secondary_background_fill": ("#ffffff", "#1b2024"),
+        "button_secondary_background_fill_hover": ("#ffffff", "#1b2024"),
+        "button_secondary_border_color": (LIGHT["line"], DARK["line"]),
+        "button_secondary_text_color": (LIGHT["ink"], DARK["ink"]),
+        "slider_color": (LIGHT["accent"], DARK["accent"]),
+    }
+    values = {name: light for name, (light, _) in both.items() if name != "color_accent"}
+    values |= {f"{name}_dark": dark for name, (_, dark) in both.items() if name != "color_accent"}
+    return base.set(**values, color_accent=LIGHT["accent"])
+
+
+def head() -> str:
+    """The page's style and script, in the page itself. The style of the reports goes for the tab of the scores."""
+    here = files("disentangle.apps.traverse")
+    environment = Environment(loader=PackageLoader("disentangle.apps", "."), autoescape=True)
+    report = environment.get_template("page.html.jinja")
+    style = "".join(report.blocks["style"](report.new_context()))
+    colours = " ".join(
+        f"{where} .d-report {{ --card: var(--d-card); --shade: {shade}; --full: {full}; --flip-light: {flip}; "
+        "--flip-dark: #000000; --ink: var(--d-ink); --quiet: var(--d-quiet); --line: var(--d-line); "
+        "--bar: var(--d-bar); --accent: var(--d-accent); }"
+        for where, shade, full, flip in (
+            (":root", "#0c6e72", "#000000", "#ffffff"),
+            (".dark", "#7fe0da", "#ffffff", "#000000"),
+        )
+    )
+    script = "\n".join((here / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    own = (here / "app.css").read_text(encoding="utf-8")
+    return f"<style>.d-report {{ {style} }} {colours}\n{own}</style>\n<script>{script}</script>"
 
 
 def build(studio: Studio) -> gr.Blocks:
-    """The page. It holds nothing of its visitors: each browser tab carries its own key, seed and sliders."""
-    names = studio.names()
-    with gr.Blocks(title="Disentangle", analytics_enabled=False, fill_width=True) as page:
-        key, last = gr.State(None), gr.State(None)
-        gr.HTML(HEADING)
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=6, min_width=340):
-                stage, strip = gr.HTML(elem_id="stage"), gr.HTML(elem_id="strip")
-                with gr.Row(elem_id="start"):
-                    seed = gr.Number(
-                        0, label="Seed", precision=0, minimum=0, maximum=SEEDS, min_width=100, elem_id="seed"
-                    )
-                    shuffle = gr.Button("Random", size="md", scale=0, min_width=96, elem_id="shuffle")
-                    truncation = gr.Slider(
-                        0, 1.5, 1.0, step=0.05, label="Truncation", scale=3, min_width=170, elem_id="truncation"
-                    )
-            with gr.Column(scale=6, min_width=340):
-                with gr.Row():
-                    run = gr.Dropdown(names, value=names[0], label="Run", min_width=150, elem_id="run")
-                    method = gr.Dropdown(METHODS, value="auto", label="Directions", min_width=150, elem_id="method")
-                facts = gr.HTML(elem_id="facts")
-                with gr.Column(elem_classes="sliders"):
-                    sliders = [_slider(i) for i in range(FIRST)]
-                reset = gr.Button("Reset the sliders", size="md", elem_id="reset")
-                with gr.Accordion(
-                    "More directions", open=False, visible=False, elem_id="more", elem_classes="sliders"
-                ) as more:
-                    sliders += [_slider(i) for i in range(FIRST, MOST)]
-                cards = gr.HTML(elem_id="scores")
-
-        def show(view: View, seed: float | None, truncation: float, amounts: Sequence[float], last: int | None) -> Any:
-            """What the pictures are when the sliders stand at ``amounts``, and slider ``last`` was moved last."""
-            places = _places(view)
-            of = {direction: amount for direction, amount in zip(places, amounts) if direction is not None}
-            direction = None if last is None else places[last]
-            ordered = [of.get(i, 0.0) for i in range(len(view.order))]
-            pictures = render(view, int(seed or 0), truncation, ordered, direction)
-            if direction is None:
-                return markup.stage(pictures), markup.strip(pictures, "", 0.0)
-            return markup.stage(pictures), markup.strip(pictures, view.labels[direction], ordered[direction])
-
-        def open_run(name: str, method: str, seed: float | None, truncation: float) -> Any:
-            """Open a run: new captions, all sliders at zero."""
-            view = _told(studio.open, name, method)
-            texts = [markup.facts(view), markup.scores(scores(view.run), f"disentangle evaluate {view.run.path}")]
-            drawn = show(view, seed, truncation, (), None)
-            return view.key, None, *texts, _more(view), *_captions(view), *drawn
-
-        def load_page(name: str, method: str, seed: float | None, truncation: float) -> Any:
-            """What :func:`open_run` does, after a look at which runs there are now."""
-            names = _told(studio.names)
-            name = name if name in names else names[0]
-            return gr.update(choices=names, value=name), *open_run(name, method, seed, truncation)
-
-        def slide(
-            event: gr.EventData, key: Key, seed: float | None, truncation: float, *amounts: float
-        ) -> tuple[int, str, str]:
-            """A slider moved: the picture follows, and the strip shows that slider's direction."""
-            last = int(event.target.elem_id.removeprefix(SLIDER))
-            return last, *show(_told(studio.get, key), seed, truncation, amounts, last)
-
-        def redraw(key: Key, last: int | None, seed: float | None, truncation: float, *amounts: float) -> Any:
-            """Another starting point, the same edit."""
-            return show(_told(studio.get, key), seed, truncation, amounts, last)
-
-        def zero(key: Key, seed: float | None, truncation: float) -> Any:
-            """All sliders back to the middle."""
-            return None, *show(_told(studio.get, key), seed, truncation, (), None), *[0.0] * MOST
-
-        def picture(run: str, seed: int, truncation: float, amounts: list[float], method: str) -> str:
-            """The moved picture as a data: address; the amounts are in sigma, the most active direction first."""
-            view = _told(studio.open, run, method)
-            return markup.source(render(view, seed, truncation, amounts, None).moved)
-
-        base = [seed, truncation]
-        opened = [key, last, facts, cards, more, *sliders, stage, strip]
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        page.load(load_page, [run, method, *base], [run, *opened], **quiet)
-        for choice in (run, method):
-            choice.input(open_run, [run, method, *base], opened, **quiet)
-        # While a picture is being made, all but the newest position of the slider are dropped; and a request past the
-        # queue is answered in half the time.
-        follow: dict[str, Any] = quiet | {"trigger_mode": "always_last", "queue": False}
-        gr.on([slider.input for slider in sliders], slide, [key, *base, *sliders], [last, stage, strip], **follow)
-        gr.on([seed.input, truncation.input], redraw, [key, last, *base, *sliders], [stage, strip], **follow)
-        shuffle.click(lambda: random.randrange(10**6), None, seed, **quiet).then(
-            redraw, [key, last, *base, *sliders], [stage, strip], **quiet
-        )
-        reset.click(zero, [key, *base], [last, stage, strip, *sliders], **quiet)
-        gr.api(picture, api_name="picture")
-    page.queue(default_concurrency_limit=os.cpu_count(), api_open=False)
+    """The page. It holds nothing of its visitors: what each has moved is in the address of the page."""
+    work = Work()
+    with gr.Blocks(title="Disentangle", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as page:
+        gr.HTML(HEADING, apply_default_css=False)
+        with gr.Tabs():
+            for name, template, script in (
+                ("Explore", "explore", "explore"),
+                ("Compare", "comparison", "compare"),
+            ):
+                with gr.Tab(name, id=script):
+                    _view(template, script)
+            with gr.Tab("Your picture", id="picture"):
+                inversion.build(page, studio, work)
+            with gr.Tab("Scores", id="scores"):
+                _view("board", "scores")
+            with gr.Tab("Discover", id="discover"):
+                finder.build(page, studio, work)
+        api.add(studio)
+        page.unload(work.forget)
+    page.queue(max_size=WAITING, default_concurrency_limit=os.cpu_count(), api_open=False)
     return page
 
 
-def _slider(i: int) -> gr.Slider:
-    return gr.Slider(-3, 3, 0, step=0.05, label=f"direction {i + 1}", visible=False, elem_id=f"{SLIDER}{i}")
-
-
-def _places(view: View) -> list[int | None]:
-    """For each slider the direction it moves, counted from the most active; the still ones come under "more"."""
-    shown = min(view.active, FIRST)
-    rest = range(shown, min(len(view.order), shown + MOST - FIRST))
-    return [*range(shown), *[None] * (FIRST - shown), *rest, *[None] * (MOST - FIRST - len(rest))]
-
-
-def _captions(view: View) -> list[Any]:
-    """Every slider's caption, at zero, and hidden where it has no direction."""
-    return [
-        gr.update(value=0.0, visible=False) if i is None else gr.update(label=view.labels[i], value=0.0, visible=True)
-        for i in _places(view)
-    ]
-
-
-def _more(view: View) -> Any:
-    """The fold with the other sliders."""
-    count = sum(place is not None for place in _places(view)[FIRST:])
-    still = ", which hardly change the picture" if view.active <= FIRST else ""
-    return gr.update(visible=count > 0, label=f"{count} more direction{'s' * (count != 1)}{still}", open=False)
-
-
-def _told(function: Any, *arguments: Any) -> Any:
-    """The function's result; what it has to tell the user appears on the page, not in the terminal."""
-    try:
-        return function(*arguments)
-    except UserError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+def _view(template: str, script: str) -> None:
+    """A part of the page that its own script runs."""
+    gr.HTML(
+        render_template(f"traverse/{template}.html.jinja"),
+        apply_default_css=False,
+        js_on_load=f"disentangle.{script}(element)",
+    )

@@ -1,0 +1,148 @@
+// The Compare tab: two runs, the same seed, and sliders that move a direction of each.
+
+disentangle.Compare = class {
+  constructor(root) {
+    this.root = root;
+    this.seed = 0;
+    this.list = root.querySelector(".d-list");
+    this.desk = root.querySelector(".d-desk");
+    this.sides = [...root.querySelectorAll(".d-side")].map((side) => ({
+      side, run: side.querySelector("[name=run]"), directions: side.querySelector("[name=directions]"),
+      facts: side.querySelector(".d-facts"), move: new Map(), view: null,
+      moved: new disentangle.Screen(side.querySelector(".d-moved img"), (text) => this.say(text)),
+      original: new disentangle.Screen(side.querySelector(".d-original img"), (text) => this.say(text)),
+    }));
+    const find = (name) => root.querySelector(`[name=${name}]`);
+    for (const part of this.sides) {
+      part.run.addEventListener("change", () => { part.directions.replaceChildren(); this.open(); });
+      part.directions.addEventListener("change", () => this.open());
+      part.side.querySelector("[name=open]").addEventListener("click", () => {
+        disentangle.explorer?.open({ run: part.view.run, directions: part.view.directions, move: new Map(part.move), seed: this.seed });
+        disentangle.go("Explore");
+      });
+    }
+    this.number = root.querySelector(".d-starts [name=seed]");
+    this.number.addEventListener("input", () => this.from(disentangle.seed(this.number.value), true));
+    find("previous").addEventListener("click", () => this.from(Math.max(0, this.seed - 1)));
+    find("next").addEventListener("click", () => this.from(this.seed + 1));
+    find("reset").addEventListener("click", () => this.reset());
+    this.list.addEventListener("input", (event) => this.slide(event.target));
+    this.list.addEventListener("dblclick", (event) => {
+      if (event.target.type !== "range") return;
+      disentangle.set(event.target, 0);
+      this.slide(event.target);
+    });
+    this.start();
+  }
+
+  async start() {
+    try {
+      const chosen = disentangle.explorer?.edit.run;
+      const runs = await disentangle.runs(this.root, this.sides.map((part) => part.run), [chosen, null]);
+      if (!runs.length) return;
+      if (chosen) this.sides[0].run.value = chosen;
+      const other = runs.find((run) => run !== this.sides[0].run.value);
+      if (other) this.sides[1].run.value = other;
+      await this.open();
+    } catch (error) {
+      this.say(error.message);
+    }
+  }
+
+  async open() {
+    const asked = {};
+    this.sides.forEach((part, i) => {
+      asked[`run${i + 1}`] = part.run.value;
+      asked[`directions${i + 1}`] = part.directions.value || "auto";
+    });
+    const turn = (this.turn = (this.turn || 0) + 1);
+    try {
+      const { sides, html } = await disentangle.json("app/compare", asked);
+      if (turn !== this.turn) return;
+      sides.forEach((view, i) => {
+        const part = this.sides[i];
+        part.view = view;
+        part.move.clear();
+        disentangle.fill(part.directions, view.choices, view.directions);
+        part.facts.textContent = view.facts;
+      });
+      this.list.innerHTML = html; // made by this server's templates, which escape
+      for (const input of this.list.querySelectorAll("input")) disentangle.set(input, 0);
+      this.desk.hidden = false;
+      this.say("");
+      this.draw();
+    } catch (error) {
+      if (turn === this.turn) this.say(error.message);
+    }
+  }
+
+  slide(input) {
+    disentangle.paint(input);
+    const row = input.closest("[data-places]");
+    // A direction may stand in both lists, by rank and by factor: what was moved last counts.
+    const mine = row.dataset.places.split("|");
+    for (const other of this.list.querySelectorAll("[data-places]")) {
+      const shared = other.dataset.places.split("|").some((place, i) => place !== "" && place === mine[i]);
+      if (other !== row && shared) disentangle.set(other.querySelector("input"), 0);
+    }
+    for (const part of this.sides) part.move.clear();
+    for (const each of this.list.querySelectorAll("[data-places]")) {
+      const amount = Number(each.querySelector("input").value);
+      each.dataset.places.split("|").forEach((place, i) => place !== "" && amount && this.sides[i].move.set(Number(place), amount));
+    }
+    this.draw();
+  }
+
+  from(seed, typed = false) {
+    this.seed = seed;
+    if (!typed) this.number.value = seed;
+    this.draw();
+  }
+
+  reset() {
+    for (const part of this.sides) part.move.clear();
+    for (const input of this.list.querySelectorAll("input")) disentangle.set(input, 0);
+    this.draw();
+  }
+
+  draw() {
+    for (const { view, move, moved, original } of this.sides) {
+      if (!view) continue;
+      const edit = { run: view.run, directions: view.directions, move, seed: this.seed, picture: "", truncation: 1, weights: view.weights };
+      const seen = `&seen=${view.seen}`;
+      moved.show(`picture.png?${disentangle.query(edit)}${seen}`, `${view.run}, sample ${this.seed}, moved`);
+      original.show(`picture.png?${disentangle.query({ ...edit, move: new Map() })}${seen}`, `${view.run}, sample ${this.seed}, before it was moved`);
+    }
+  }
+
+  say(text) {
+    disentangle.message(this.root, text);
+  }
+};
+
+disentangle.compare = (element) => {
+  const root = element.querySelector(".d-compare");
+  if (root && !root.dataset.on) {
+    root.dataset.on = "1";
+    disentangle.comparer = new disentangle.Compare(root);
+  }
+};
+
+/** The Scores tab. */
+disentangle.scores = (element) => {
+  const root = element.querySelector(".d-board");
+  if (!root || root.dataset.on) return;
+  root.dataset.on = "1";
+  const run = root.querySelector("[name=run]");
+  const show = async () => {
+    try {
+      root.querySelector(".d-report").innerHTML = (await disentangle.json("app/scores", { run: run.value })).html;
+      disentangle.message(root, "");
+    } catch (error) {
+      root.querySelector(".d-report").replaceChildren();
+      disentangle.message(root, error.message);
+    }
+  };
+  run.addEventListener("change", show);
+  disentangle.runs(root, [run], [disentangle.explorer?.edit.run]).then((runs) => runs.length && show(), (error) => disentangle.message(root, error.message));
+};

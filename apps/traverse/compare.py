@@ -1,0 +1,55 @@
+"""Two runs side by side: which direction of one goes with which of the other."""
+
+from typing import Any
+
+from disentangle.apps.page import render_template
+from disentangle.apps.studio import View
+from disentangle.apps.traverse import panel
+
+Json = dict[str, Any]
+
+MOST = 24
+"""Ranks that have a slider."""
+
+
+def best(view: View, factor: str) -> int | None:
+    """The direction that moves a factor most, of those that move no other one more; ``None`` where there is none."""
+    found = view.directions
+    if found.effects is None or factor not in found.factors:
+        return None
+    column = found.effects[:, found.factors.index(factor)]
+    places = [k for k in view.order if found.moves[k] == factor]
+    return max(places, key=lambda k: float(column[k])) if places else None
+
+
+def pairs(one: View, two: View) -> tuple[list[Json], list[Json]]:
+    """What the sliders move: by rank, and by factor where both runs' directions were measured.
+
+    Directions of two runs have nothing to do with one another; what they share is how good they are, and what they do.
+    """
+    active = [[k for k in view.order if not bool(view.directions.still[k])] for view in (one, two)]
+    ranks = [
+        {"label": f"rank {i + 1}", "sides": [_side(one, a), _side(two, b)]}
+        for i, (a, b) in enumerate(zip(active[0][:MOST], active[1][:MOST]))
+    ]
+    shared = [factor for factor in one.directions.factors if factor in two.directions.factors]
+    found = [(factor, best(one, factor), best(two, factor)) for factor in shared]
+    factors = [
+        {"label": factor, "sides": [_side(one, a), _side(two, b)]}
+        for factor, a, b in found
+        if a is not None or b is not None
+    ]
+    return ranks, factors
+
+
+def described(one: View, two: View) -> Json:
+    """All that the page needs to compare two runs."""
+    ranks, factors = pairs(one, two)
+    sides = [panel.described(view) for view in (one, two)]
+    for side in sides:
+        del side["html"], side["rows"]
+    return {"sides": sides, "html": render_template("traverse/pairs.html.jinja", ranks=ranks, factors=factors)}
+
+
+def _side(view: View, k: int | None) -> Json | None:
+    return None if k is None else panel.row(view, k)

@@ -1,0 +1,205 @@
+"""The tab of discovery: choose a method, watch it work, and steer by what it found."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+import torch
+from torch import Tensor
+
+from disentangle.apps.edit import Edit
+from disentangle.apps.studio import Studio, View
+from disentangle.apps.traverse.api import told, whole
+from disentangle.apps.traverse.inversion import QUIET, choices
+from disentangle.apps.traverse.panel import said
+from disentangle.apps.traverse.work import Progress, Work, bar, words
+from disentangle.directions import METHODS, Directions, discover, measure_activeness, option_names
+from disentangle.errors import UserError
+from disentangle.generator import Generator
+
+INTRO = (
+    '<p class="d-intro">Directions are found in the weights, in what the layers compute, or in how pictures change. '
+    "What is found is measured and kept with the run, and can be chosen in the Explore tab at once.</p>"
+)
+MOST_DIRECTIONS, MOST_SAMPLES = 512, 100_000
+ACTIVENESS_SAMPLES = 16
+DISCOVERY = 0.7
+"""Share of the work that the discovery itself is taken to be."""
+SAME = 0.99
+"""Cosine from which a direction is the one that had been named."""
+TO_EXPLORE = """(run, name) => {
+  if (!name) return;
+  disentangle.explorer?.open({ run, directions: name, move: new Map() });
+  disentangle.go("Explore");
+}"""
+
+
+def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
+    """Add the tab's parts to the page that is being built."""
+    gr.HTML(INTRO, apply_default_css=False)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=280):
+            run = gr.Dropdown([], label="Run", elem_id="discover-run", interactive=True)
+            methods = [(said(name), name) for name in METHODS]
+            method = gr.Dropdown(methods, value="weights", label="Method", elem_id="discover-method")
+            layers = gr.Dropdown([], label="Layers (none chosen: all)", multiselect=True, elem_id="discover-layers")
+            with gr.Row():
+                count = gr.Number(
+                    None, label="How many (empty: all)", precision=0, minimum=1, maximum=MOST_DIRECTIONS, min_width=120
+                )
+                samples = gr.Number(
+                    None, label="Samples (empty: usual)", precision=0, minimum=2, maximum=MOST_SAMPLES, min_width=120
+                )
+                seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
+            name = gr.Textbox("", label="Keep as (empty: the method's name)", max_length=60, elem_id="discover-name")
+            with gr.Row():
+                start = gr.Button("Discover", variant="primary", elem_id="discover-start")
+                cancel = gr.Button("Cancel", elem_id="discover-cancel")
+        with gr.Column(scale=6, min_width=280):
+            shown = gr.HTML(apply_default_css=False, elem_id="discover-shown")
+            steer = gr.Button("Steer by them in Explore", visible=False, elem_id="discover-steer")
+            found = gr.Textbox(visible=False)
+
+    def begin(
+        run: str | None,
+        method: str,
+        layers: list[str],
+        count: float | None,
+        samples: float | None,
+        seed: float | None,
+        name: str,
+        request: gr.Request,
+    ) -> Iterator[tuple[str, Any, str]]:
+        hidden = gr.update(visible=False)
+        try:
+            task = _task(studio, run, method, layers, count, samples, seed, name)
+        except UserError as error:
+            yield words(str(error)), hidden, ""
+            return
+        for job in work.follow(str(request.session_hash), task):
+            if job.result is not None:
+                yield words(job.result[1]), gr.update(visible=True), job.result[0]
+            else:
+                yield words(job.error) if job.error else bar(job), hidden, ""
+
+    def stop(request: gr.Request) -> tuple[str, Any]:
+        return work.told_to_stop(request), gr.update(visible=False)
+
+    page.load(lambda: choices(studio), None, run, **QUIET)
+    run.change(lambda name: _layers(studio, name), run, layers, **QUIET)
+    given = [run, method, layers, count, samples, seed, name]
+    running = start.click(begin, given, [shown, steer, found], concurrency_id="work", concurrency_limit=1, **QUIET)
+    cancel.click(stop, None, [shown, steer], cancels=[running], queue=False, **QUIET)
+    steer.click(None, [run, found], None, js=TO_EXPLORE, **QUIET)
+
+
+def _layers(studio: Studio, name: str | None) -> Any:
+    """The run's layers, for the dropdown."""
+    if not name:
+        return gr.update(choices=[], value=[])
+    view: View = told(lambda: studio.open(name))
+    return gr.update(choices=[projection.name for projection in view.generator.projections()], value=[])
+
+
+def _task(
+    studio: Studio,
+    run: str | None,
+    method: str,
+    layers: list[str],
+    count: float | None,
+    samples: float | None,
+    seed: float | None,
+    name: str,
+) -> Callable[[Progress], tuple[str, str]]:
+    """What is to be done, once all that was given makes sense; it gives the directions' name and a sentence."""
+    if not run:
+        raise UserError("choose a run first")
+    wanted = None if count is None else _within(count, "the number of directions", 1, MOST_DIRECTIONS)
+    options: dict[str, Any] = {}
+    if samples is not None and "samples" in option_names(method):
+        options["samples"] = _within(samples, "the number of samples", 2, MOST_SAMPLES)
+    start = _within(seed or 0, "the seed", 0, 2**53)
+    kept = name.strip() or method
+    if kept.startswith("."):
+        raise UserError(f"{kept!r} begins with a dot: choose another name")
+    Edit(run, kept)  # names have no slash
+    view = studio.open(run)
+    folder = view.run.path / "directions" / kept
+
+    def task(progress: Progress) -> tuple[str, str]:
+        found = discover(
+            view.generator,
+            method,
+            count=wanted,
+            layers=layers or None,
+            seed=start,
+            weights=view.weights,
+            progress=lambda share, text: progress(DISCOVERY * share, text),
+            **options,
+        )
+        meter = Meter(view.generator, progress, 2 + len(found) * ACTIVENESS_SAMPLES * 3 // 64)
+        found = measure_activeness(meter, found, samples=ACTIVENESS_SAMPLES, seed=start)
+        found = keep_names(folder, found)
+        progress(1.0, "keeping them")
+        found.save(folder)
+        still = int(found.still.sum())
+        idle = f", {still} of which hardly change the picture" if still else ""
+        return kept, f"Found {len(found)} directions{idle}; kept in `{folder}`."
+
+    return task
+
+
+class Meter:
+    """A generator that reports every batch it makes.
+
+    Args:
+        generator: what makes the pictures.
+        progress: is told.
+        batches: how many there will be, about.
+    """
+
+    def __init__(self, generator: Generator, progress: Progress, batches: int) -> None:
+        self.generator = generator
+        self.latent_size = generator.latent_size
+        self.sample_latents, self.projections = generator.sample_latents, generator.projections
+        self._progress, self._batches, self._done = progress, batches, 0
+
+    def synthesize(self, latents: Tensor) -> Tensor:
+        """As the generator's."""
+        self._done += 1
+        done = min(1.0, self._done / self._batches)
+        self._progress(DISCOVERY + (1 - DISCOVERY) * done, "measuring how much each changes the picture")
+        return self.generator.synthesize(latents)
+
+
+def keep_names(folder: Any, found: Directions) -> Directions:
+    """Take over the names and notes that people gave, from what was kept there before to the same directions.
+
+    Raises:
+        UserError: where a named direction would be lost.
+    """
+    try:
+        before = Directions.load(folder)
+    except UserError:
+        return found
+    if before.vectors.shape[1] != found.vectors.shape[1]:
+        return found
+    cosines = found.vectors @ before.vectors.mT
+    for k in range(len(before)):
+        if not (before.names[k] or before.notes[k]):
+            continue
+        i = int(torch.argmax(cosines[:, k].abs()))
+        if float(cosines[i, k].abs()) < SAME:
+            raise UserError(
+                f"{before.labels[k]!r}, which somebody named, is not among what was found now: choose another name "
+                "under “Keep as”, so that both are kept"
+            )
+        found = found.rename(i, before.names[k], before.notes[k])
+    return found
+
+
+def _within(value: float, what: str, least: int, most: int) -> int:
+    given = whole(value, what)
+    if not least <= given <= most:
+        raise UserError(f"{what} must lie between {least:,} and {most:,}, got {given:,}")
+    return given

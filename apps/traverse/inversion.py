@@ -1,0 +1,117 @@
+"""The tab of a visitor's own picture: bring it, have latents found for it, and steer it like any other."""
+
+import html
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from disentangle.apps.edit import Edit
+from disentangle.apps.invert import invert_picture, load_image
+from disentangle.apps.studio import Studio, keep_picture, load_picture, picture
+from disentangle.apps.traverse.api import data_address, told, whole
+from disentangle.apps.traverse.work import Progress, Work, bar, words
+from disentangle.errors import UserError
+from disentangle.pictures import png_bytes, to_pil
+
+INTRO = (
+    '<p class="d-intro">Bring a picture of the kind that the generator was trained on. The latents whose picture is '
+    "nearest to it are searched for: by the encoder where there is one, then step by step. What is found is kept with "
+    "the run, and stands before the samples of the Explore tab.</p>"
+)
+STEPS, MOST_STEPS = 200, 1000
+TO_EXPLORE = """(run, name) => {
+  if (!name) return;
+  disentangle.explorer?.open({ run, directions: "auto", picture: name, move: new Map() });
+  disentangle.go("Explore");
+}"""
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
+    """Add the tab's parts to the page that is being built."""
+    gr.HTML(INTRO, apply_default_css=False)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=280):
+            run = gr.Dropdown([], label="Run", elem_id="picture-run", interactive=True)
+            given = gr.File(label="Picture", file_types=["image"], type="filepath", height=150, elem_id="picture-file")
+            steps = gr.Slider(0, MOST_STEPS, STEPS, step=10, label="Steps of the search", elem_id="picture-steps")
+            with gr.Row():
+                start = gr.Button("Invert", variant="primary", elem_id="picture-start")
+                cancel = gr.Button("Cancel", elem_id="picture-cancel")
+        with gr.Column(scale=6, min_width=280):
+            shown = gr.HTML(apply_default_css=False, elem_id="picture-shown")
+            steer = gr.Button("Steer it in Explore", visible=False, elem_id="picture-steer")
+            name = gr.Textbox(visible=False)
+
+    def invert(
+        run: str | None, path: str | None, steps: float, request: gr.Request
+    ) -> Iterator[tuple[str, Any, str]]:
+        hidden = gr.update(visible=False)
+        try:
+            task = _task(studio, run, path, steps)
+        except UserError as error:
+            yield words(str(error)), hidden, ""
+            return
+        for job in work.follow(str(request.session_hash), task):
+            if job.result is not None:
+                yield _said(studio, str(run), job.result), gr.update(visible=True), job.result
+            else:
+                yield words(job.error) if job.error else bar(job), hidden, ""
+
+    def stop(request: gr.Request) -> tuple[str, Any]:
+        return work.told_to_stop(request), gr.update(visible=False)
+
+    page.load(lambda: choices(studio), None, run, **QUIET)
+    running = start.click(
+        invert, [run, given, steps], [shown, steer, name], concurrency_id="work", concurrency_limit=1, **QUIET
+    )
+    cancel.click(stop, None, [shown, steer], cancels=[running], queue=False, **QUIET)
+    steer.click(None, [run, name], None, js=TO_EXPLORE, **QUIET)
+
+
+def choices(studio: Studio) -> Any:
+    """The runs there are now, for a dropdown."""
+    names = told(studio.names)
+    return gr.update(choices=names, value=names[0] if names else None)
+
+
+def _task(studio: Studio, run: str | None, path: str | None, steps: float) -> Callable[[Progress], str]:
+    """What is to be done, once all that was given makes sense."""
+    if not run:
+        raise UserError("choose a run first")
+    if not path:
+        raise UserError("choose a picture first: a PNG, JPEG or WebP file")
+    count = whole(steps, "the number of steps")
+    if not 0 <= count <= MOST_STEPS:
+        raise UserError(f"the search takes 0 to {MOST_STEPS} steps, got {count}")
+    file = Path(path)
+    try:
+        image = load_image(file)
+    finally:
+        file.unlink(missing_ok=True)  # what was uploaded is needed no more; Gradio has a folder of its own for each file
+    view = studio.open(run)
+
+    def task(progress: Progress) -> str:
+        kept = invert_picture(view.run, view.generator, image, steps=count, progress=progress)
+        return keep_picture(view.run, kept)
+
+    return task
+
+
+def _said(studio: Studio, run: str, name: str) -> str:
+    """The picture, what the generator makes of it, and how far apart the two are."""
+    view = studio.open(run)
+    kept = load_picture(view.run, name, view.weights)
+    made = picture(view, Edit(run, view.name, picture=name))
+    figures = "".join(
+        f'<figure><img src="{data_address(png_bytes(to_pil(image)))}" alt="{caption}"><figcaption>{caption}</figcaption>'
+        "</figure>"
+        for image, caption in ((kept.original, "your picture"), (made, "what the generator makes of it"))
+    )
+    words = f"They differ by {127.5 * kept.error:.1f} of 255 shades a pixel (root of the mean square)."
+    return (
+        f'<div class="d-work"><div class="d-stage">{figures}</div><span role="status">{words} Kept in '
+        f"<code>{html.escape(str(view.run.path))}/pictures</code>.</span></div>"
+    )

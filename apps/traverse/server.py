@@ -1,0 +1,109 @@
+"""The server: the page, its routes, and a guard before all of them."""
+
+import logging
+import socket
+import threading
+from dataclasses import dataclass
+
+import gradio as gr
+import torch
+import uvicorn
+from fastapi import FastAPI
+
+from disentangle.apps.studio import Studio
+from disentangle.apps.traverse import routes
+from disentangle.apps.traverse.guard import LARGEST_UPLOAD, Guard
+from disentangle.apps.traverse.page import build, head, theme
+from disentangle.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 30.0
+"""Seconds that a server may take to begin."""
+CONNECTIONS = 512
+"""Requests at once; one more is told to come again."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A running server.
+
+    Attributes:
+        local_url: its address.
+    """
+
+    local_url: str
+    server: uvicorn.Server
+    thread: threading.Thread
+
+    def close(self) -> None:
+        """End it."""
+        self.server.should_exit = True
+        self.server.force_exit = True  # pages hold connections open, and would be waited for
+        self.thread.join(PATIENCE)
+
+    def wait(self) -> None:
+        """Return when it has ended; an interrupt ends it."""
+        try:
+            while self.thread.is_alive():
+                self.thread.join(1.0)
+        except KeyboardInterrupt:
+            self.close()
+
+
+def application(studio: Studio, host: str, port: int) -> FastAPI:
+    """The application, without its guard."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    routes.add(app, studio)
+    return gr.mount_gradio_app(  # type: ignore[no-any-return]
+        app,
+        build(studio),
+        path="/",
+        server_name=host,
+        server_port=port,
+        footer_links=[],
+        show_error=False,
+        ssr_mode=False,
+        pwa=False,
+        enable_monitoring=False,
+        run_history=False,
+        max_file_size=LARGEST_UPLOAD,
+        theme=theme(),
+        head=head(),
+    )
+
+
+def serve(studio: Studio, host: str, listener: socket.socket) -> Serving:
+    """Serve the app on a socket that is bound already.
+
+    Torch runs on one thread from here on, in this whole process: the pictures of many visitors are made side by side,
+    and each comes out the same, to the bit, as on the command line.
+
+    Raises:
+        UserError: where it does not begin.
+    """
+    torch.set_num_threads(1)
+    port = int(listener.getsockname()[1])
+    config = uvicorn.Config(
+        Guard(application(studio, host, port)),  # type: ignore[arg-type]
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=1,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    serving = Serving(f"http://{host}:{port}/", server, thread)
+    thread.start()
+    began = threading.Event()
+    for _ in range(int(PATIENCE / 0.05)):
+        if server.started:
+            return serving
+        if not thread.is_alive():
+            break
+        began.wait(0.05)
+    serving.close()
+    raise UserError(f"the server did not begin at {serving.local_url}: try another --port")

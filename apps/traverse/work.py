@@ -1,0 +1,134 @@
+"""Long work for a visitor: in a thread, with progress, and stopped when it is not wanted any more."""
+
+import html
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+import gradio as gr
+
+from disentangle.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[float, str], None]
+Result = TypeVar("Result")
+
+PAUSE = 0.25
+"""Seconds between two looks at how far a job is."""
+
+
+class Stopped(Exception):
+    """Raised in a job by its next report of progress, after it was cancelled."""
+
+
+class Job(Generic[Result]):
+    """A task in a thread of its own, which may be stopped wherever it reports progress.
+
+    Args:
+        task: what to do; it is given the function to report with.
+    """
+
+    def __init__(self, task: Callable[[Progress], Result]) -> None:
+        self.share, self.doing = 0.0, "beginning"
+        self.result: Result | None = None
+        self.error = ""
+        self._task = task
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Have it end at its next report."""
+        self._stop.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to end."""
+        return self._stop.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end; whether it has come."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _report(self, share: float, doing: str) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        self.share, self.doing = min(1.0, max(0.0, float(share))), doing
+
+    def _run(self) -> None:
+        try:
+            self._report(0.0, "beginning")
+            self.result = self._task(self._report)
+        except Stopped:
+            self.error = "Cancelled: nothing was kept."
+        except UserError as error:
+            self.error = str(error)
+        except Exception as error:
+            logger.exception("a job failed")
+            self.error = f"this went wrong ({type(error).__name__}): the terminal of the app says more"
+
+
+class Work:
+    """The jobs of all visitors, one each."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job[object]] = {}
+        self._lock = threading.Lock()
+
+    def follow(self, visitor: str, task: Callable[[Progress], Result]) -> Iterator[Job[Result]]:
+        """Run a task, and yield its job every now and then, at last when it has ended.
+
+        Whoever stops listening stops the job, and so does another job of the same visitor's.
+        """
+        job = Job(task)
+        with self._lock:
+            before = self._jobs.get(visitor)
+            self._jobs[visitor] = job  # type: ignore[assignment]
+        if before is not None:
+            before.stop()
+        try:
+            while not job.wait(PAUSE):
+                yield job
+            yield job
+        finally:
+            job.stop()
+            with self._lock:
+                if self._jobs.get(visitor) is job:
+                    del self._jobs[visitor]
+
+    def stop(self, visitor: str) -> bool:
+        """Stop the visitor's job; whether there was one."""
+        with self._lock:
+            job = self._jobs.get(visitor)
+        if job is not None:
+            job.stop()
+        return job is not None
+
+    def told_to_stop(self, request: gr.Request) -> str:
+        """A visitor has pressed the button; what to say, as HTML."""
+        stopped = self.stop(str(request.session_hash))
+        return words("Cancelled: nothing was kept." if stopped else "There is nothing to cancel.")
+
+    def forget(self, request: gr.Request) -> None:
+        """A visitor has closed the page."""
+        self.stop(str(request.session_hash))
+
+
+def bar(job: "Job[Result]") -> str:
+    """How far a job is, as HTML."""
+    share = round(100 * job.share)
+    words = html.escape("stopping" if job.stopped else job.doing)
+    return (
+        f'<div class="d-work"><div class="d-progress" role="progressbar" aria-label="{words}" aria-valuenow="{share}" '
+        f'aria-valuemin="0" aria-valuemax="100"><i style="--share:{share}%"></i></div><span>{share} % · {words}</span></div>'
+    )
+
+
+def words(text: str, kind: str = "") -> str:
+    """A sentence as HTML; `…` are code."""
+    parts = html.escape(text).split("`")
+    inner = "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+    return f'<div class="d-work {kind}" role="status"><span>{inner}</span></div>'
