@@ -5,9 +5,10 @@ import math
 from collections.abc import Sequence
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
+from disentangle.directions.captions import built_in, fitting, signed
 from disentangle.directions.edits import place
 from disentangle.directions.file import Directions
 from disentangle.generator import Generator
@@ -16,6 +17,7 @@ from disentangle.pictures import grid, to_uint8
 REACH = 3.0
 INK, FAINT, PAPER, LINE = (32, 33, 36), (120, 124, 130), (255, 255, 255), (226, 228, 232)
 CAPTION, HEADER, PAD = 142, 34, 3
+MARGIN, TITLE, ROW = 14, 36, 72
 FRAMES, MILLISECONDS = 40, 60
 
 
@@ -68,21 +70,53 @@ def strips(
         )
     positions = torch.linspace(-REACH, REACH, columns).tolist()
     rows = [traverse(generator, directions, k, latents, positions) for k in order]
+    return sheet(rows, [_facts(directions, k) for k in order], positions)
+
+
+def sheet(
+    rows: Sequence[Tensor], captions: Sequence[Sequence[str]], positions: Sequence[float], title: Sequence[str] = ()
+) -> Image.Image:
+    """Rows of pictures with a caption at the left of each and the positions above.
+
+    Args:
+        rows: of each row the pictures ``(n * m, c, h, w)``, uint8 or float in [-1, 1]; with ``n > 1`` it has ``n``
+            lines.
+        captions: of each row a name, and lines under it.
+        positions: ``m`` of them, in units of sigma.
+        title: of all, a name and what else there is to say, above everything.
+
+    Returns:
+        RGB; small pictures are enlarged by a whole number.
+
+    Raises:
+        ValueError: where there are no rows or no positions, or not a caption for each row.
+    """
+    if not rows or len(rows) != len(captions) or not len(positions):
+        raise ValueError(
+            f"expected rows, a caption for each, and positions, got {len(rows)}, {len(captions)} and {len(positions)}"
+        )
+    columns = len(positions)
     blocks = [grid(row, columns, PAD, scale_for(row.shape[-1])) for row in rows]
-    width, height = blocks[0].size
-    sheet = Image.new("RGB", (CAPTION + width, HEADER + len(blocks) * (height + 1)), PAPER)
-    pen = ImageDraw.Draw(sheet)
-    pen.text((14, HEADER // 2 + 2), "position in sigma", font=_font(13), fill=FAINT, anchor="lm")
+    width, top = blocks[0].width, TITLE if title else 0
+    drawn = Image.new(
+        "RGB", (CAPTION + width, top + HEADER + sum(max(block.height, ROW) + 1 for block in blocks)), PAPER
+    )
+    pen = ImageDraw.Draw(drawn)
+    if title:
+        _title(pen, title, drawn.width)
+    pen.text((MARGIN, top + HEADER // 2 + 2), "position in sigma", font=built_in(13), fill=FAINT, anchor="lm")
     cell = (width - PAD) // columns
     for i, position in enumerate(positions):
         centre = CAPTION + PAD + i * cell + (cell - PAD) // 2
-        pen.text((centre, HEADER // 2 + 2), _signed(position), font=_font(14), fill=FAINT, anchor="mm")
-    for i, (k, block) in enumerate(zip(order, blocks)):
-        top = HEADER + i * (height + 1)
-        pen.line((0, top, sheet.width, top), fill=LINE)
-        sheet.paste(block, (CAPTION, top + 1))
-        _caption(pen, 14, top + 1 + height // 2, directions, k)
-    return sheet
+        pen.text((centre, top + HEADER // 2 + 2), signed(position), font=built_in(14), fill=FAINT, anchor="mm")
+    top += HEADER
+    for block, lines in zip(blocks, captions):
+        height = max(block.height, ROW)
+        pen.line((0, top, drawn.width, top), fill=LINE)
+        drawn.paste(block, (CAPTION, top + 1 + (height - block.height) // 2))
+        _caption(pen, lines, top + 1 + height // 2)
+        top += height + 1
+    return drawn
 
 
 def loop(
@@ -113,7 +147,7 @@ def loop(
     scale = scale_for(pictures.shape[-1])
     swing = [*range(quarter, 2 * quarter), *range(2 * quarter, 0, -1), *range(quarter)]
     labels = [directions.labels[k] for k in order]
-    return [_framed(grid(pictures[:, :, i].flatten(0, 1), len(order), PAD, scale), labels) for i in swing]
+    return [framed(grid(pictures[:, :, i].flatten(0, 1), len(order), PAD, scale), labels) for i in swing]
 
 
 def gif_bytes(frames: Sequence[Image.Image]) -> bytes:
@@ -134,45 +168,38 @@ def scale_for(size: int) -> int:
     return max(1, round(100 / size))
 
 
-def _framed(block: Image.Image, labels: Sequence[str]) -> Image.Image:
-    """The block under a line of labels, one a column."""
-    sheet = Image.new("RGB", (block.width, HEADER + block.height), PAPER)
-    sheet.paste(block, (0, HEADER))
-    pen = ImageDraw.Draw(sheet)
+def framed(block: Image.Image, labels: Sequence[str], foot: int = 0) -> Image.Image:
+    """The block under a line of labels, one a column, or one for all; with ``foot`` empty pixels under it."""
+    drawn = Image.new("RGB", (block.width, HEADER + block.height + foot), PAPER)
+    drawn.paste(block, (0, HEADER))
+    pen = ImageDraw.Draw(drawn)
     cell = (block.width - PAD) // len(labels)
     for i, label in enumerate(labels):
         centre = PAD + i * cell + (cell - PAD) // 2
-        pen.text((centre, HEADER // 2), _fitting(label, cell, 14), font=_font(14), fill=INK, anchor="mm")
-    return sheet
+        text, font = fitting(label, cell, 14)
+        pen.text((centre, HEADER // 2), text, font=font, fill=INK, anchor="mm")
+    return drawn
 
 
-def _caption(pen: ImageDraw.ImageDraw, left: int, middle: int, directions: Directions, k: int) -> None:
-    """Label, singular value and activeness, one under the other, around the line ``middle``."""
-    lines = [f"singular value {float(directions.singular_values[k]):.3g}"]
+def _facts(directions: Directions, k: int) -> list[str]:
+    """Label, singular value and activeness."""
+    lines = [directions.labels[k], f"singular value {float(directions.singular_values[k]):.3g}"]
     lines += [] if directions.activeness is None else [f"activeness {float(directions.activeness[k]):.2g}"]
-    lines += ["repeated"] if bool(directions.repeated[k]) else []
-    top = middle - 9 * len(lines)
-    label = _fitting(directions.labels[k], CAPTION - left - 6, 16)
-    pen.text((left, top), label, font=_font(16), fill=INK, anchor="lm")
+    return lines + (["repeated"] if bool(directions.repeated[k]) else [])
+
+
+def _title(pen: ImageDraw.ImageDraw, lines: Sequence[str], width: int) -> None:
+    """A name, and the rest faint beside it."""
+    name, font = fitting(lines[0], width / 2, 18)
+    pen.text((MARGIN, TITLE // 2 + 4), name, font=font, fill=INK, anchor="lm")
+    left = MARGIN + font.getlength(name) + 14
+    rest, font = fitting("  ·  ".join(lines[1:]), width - left - MARGIN, 13)
+    pen.text((left, TITLE // 2 + 5), rest, font=font, fill=FAINT, anchor="lm")
+
+
+def _caption(pen: ImageDraw.ImageDraw, lines: Sequence[str], middle: int) -> None:
+    """A name and lines under it, around the line ``middle``."""
+    top = middle - 9 * (len(lines) - 1)
     for i, line in enumerate(lines):
-        pen.text((left, top + 20 + 17 * i), line, font=_font(13), fill=FAINT, anchor="lm")
-
-
-def _signed(position: float) -> str:
-    """``-3``, ``0``, ``+1.5``: in ASCII, since the font that comes with Pillow has no minus sign and no sigma."""
-    number = f"{position:+.1f}".removesuffix(".0")
-    return "0" if number in ("+0", "-0") else number
-
-
-def _fitting(text: str, width: int, size: int) -> str:
-    """The text, cut with an ellipsis if it is wider than ``width`` pixels."""
-    font = _font(size)
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "...") > width:
-        text = text[:-1]
-    return text + "..."
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size=size)
+        text, font = fitting(line, CAPTION - MARGIN - 6, 13 if i else 16)
+        pen.text((MARGIN, top + (3 + 17 * i if i else 0)), text, font=font, fill=FAINT if i else INK, anchor="lm")
