@@ -30,7 +30,9 @@ def place_of(view: View, key: str) -> int:
     if not places:
         raise unknown_name("direction", text[:80], labels[:40])
     if len(places) > 1:
-        raise UserError(f"{len(places)} directions are called {text!r}: say which by its place, {places[0]} or {places[1]}")
+        raise UserError(
+            f"{len(places)} directions are called {text!r}: say which by its place, {places[0]} or {places[1]}"
+        )
     return places[0]
 
 

@@ -135,5 +135,5 @@ disentangle.runs = async (root, selects, chosen) => {
 
 /** Go to a tab of the page by its name. */
 disentangle.go = (name) => {
-  for (const tab of document.querySelectorAll("[role=tab]")) if (tab.textContent.trim() === name) tab.click();
+  for (const tab of document.querySelectorAll("[role=tab], .overflow-dropdown button")) if (tab.textContent.trim() === name) tab.click();
 };

@@ -44,13 +44,11 @@ def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
             method = gr.Dropdown(methods, value="weights", label="Method", elem_id="discover-method")
             layers = gr.Dropdown([], label="Layers (none chosen: all)", multiselect=True, elem_id="discover-layers")
             with gr.Row():
-                count = gr.Number(
-                    None, label="How many (empty: all)", precision=0, minimum=1, maximum=MOST_DIRECTIONS, min_width=120
-                )
+                count = gr.Number(0, label="How many (0: all)", precision=0, elem_id="discover-count", min_width=110)
                 samples = gr.Number(
-                    None, label="Samples (empty: usual)", precision=0, minimum=2, maximum=MOST_SAMPLES, min_width=120
+                    0, label="Samples (0: usual)", precision=0, elem_id="discover-samples", min_width=110
                 )
-                seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
+                seed = gr.Number(0, label="Seed", precision=0, elem_id="discover-seed", min_width=90)
             name = gr.Textbox("", label="Keep as (empty: the method's name)", max_length=60, elem_id="discover-name")
             with gr.Row():
                 start = gr.Button("Discover", variant="primary", elem_id="discover-start")
@@ -114,9 +112,9 @@ def _task(
     """What is to be done, once all that was given makes sense; it gives the directions' name and a sentence."""
     if not run:
         raise UserError("choose a run first")
-    wanted = None if count is None else _within(count, "the number of directions", 1, MOST_DIRECTIONS)
+    wanted = _within(count, "the number of directions", 1, MOST_DIRECTIONS) if count else None
     options: dict[str, Any] = {}
-    if samples is not None and "samples" in option_names(method):
+    if samples and "samples" in option_names(method):
         options["samples"] = _within(samples, "the number of samples", 2, MOST_SAMPLES)
     start = _within(seed or 0, "the seed", 0, 2**53)
     kept = name.strip() or method

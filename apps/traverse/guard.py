@@ -81,7 +81,9 @@ class Guard:
         if name.lower() not in self.hosts:
             return False
         origin = headers.get("origin")
-        if origin is not None and (urlsplit(origin).scheme != "http" or urlsplit(origin).netloc.lower() != host.lower()):
+        if origin is not None and (
+            urlsplit(origin).scheme != "http" or urlsplit(origin).netloc.lower() != host.lower()
+        ):
             return False
         # A browser says who asked; a link that was clicked elsewhere may open the page itself.
         site = headers.get("sec-fetch-site", "none")

@@ -8,7 +8,6 @@ from typing import Any
 import gradio as gr
 
 from disentangle.apps.edit import Edit
-from disentangle.apps.invert import invert_picture, load_image
 from disentangle.apps.studio import Studio, keep_picture, load_picture, picture
 from disentangle.apps.traverse.api import data_address, told, whole
 from disentangle.apps.traverse.work import Progress, Work, bar, words
@@ -35,7 +34,14 @@ def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=280):
             run = gr.Dropdown([], label="Run", elem_id="picture-run", interactive=True)
-            given = gr.File(label="Picture", file_types=["image"], type="filepath", height=150, elem_id="picture-file")
+            given = gr.File(
+                label="Picture",
+                file_types=["image"],
+                type="filepath",
+                height=150,
+                elem_id="picture-file",
+                elem_classes="d-drop",
+            )
             steps = gr.Slider(0, MOST_STEPS, STEPS, step=10, label="Steps of the search", elem_id="picture-steps")
             with gr.Row():
                 start = gr.Button("Invert", variant="primary", elem_id="picture-start")
@@ -45,9 +51,7 @@ def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
             steer = gr.Button("Steer it in Explore", visible=False, elem_id="picture-steer")
             name = gr.Textbox(visible=False)
 
-    def invert(
-        run: str | None, path: str | None, steps: float, request: gr.Request
-    ) -> Iterator[tuple[str, Any, str]]:
+    def invert(run: str | None, path: str | None, steps: float, request: gr.Request) -> Iterator[tuple[str, Any, str]]:
         hidden = gr.update(visible=False)
         try:
             task = _task(studio, run, path, steps)
@@ -86,11 +90,15 @@ def _task(studio: Studio, run: str | None, path: str | None, steps: float) -> Ca
     count = whole(steps, "the number of steps")
     if not 0 <= count <= MOST_STEPS:
         raise UserError(f"the search takes 0 to {MOST_STEPS} steps, got {count}")
+    from disentangle.apps.invert import invert_picture, load_image
+
     file = Path(path)
     try:
         image = load_image(file)
     finally:
-        file.unlink(missing_ok=True)  # what was uploaded is needed no more; Gradio has a folder of its own for each file
+        file.unlink(
+            missing_ok=True
+        )  # what was uploaded is needed no more; Gradio has a folder of its own for each file
     view = studio.open(run)
 
     def task(progress: Progress) -> str:

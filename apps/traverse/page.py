@@ -92,7 +92,7 @@ def build(studio: Studio) -> gr.Blocks:
             ):
                 with gr.Tab(name, id=script):
                     _view(template, script)
-            with gr.Tab("Your picture", id="picture"):
+            with gr.Tab("Picture", id="picture"):
                 inversion.build(page, studio, work)
             with gr.Tab("Scores", id="scores"):
                 _view("board", "scores")

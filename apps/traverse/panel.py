@@ -69,7 +69,9 @@ def row(view: View, k: int) -> Json:
         "layer": found.layers[k],
         "moves": moves(view, k),
         "doubts": [words for words in found.doubts(k) if not words.startswith("hardly")],
-        "activeness": 0.0 if found.activeness is None else float(found.activeness[k] / found.activeness.max().clamp_min(1e-12)),
+        "activeness": 0.0
+        if found.activeness is None
+        else float(found.activeness[k] / found.activeness.max().clamp_min(1e-12)),
     }
 
 

@@ -28,7 +28,9 @@ def tab(run: Run) -> Json:
             report = None
     rows, lines = _rows(run), []
     for layer, curve in curves_of(rows, KAPPA).items():
-        lines.append({"layer": layer, "svg": curves(f"log10 of κ of {layer}", {layer: curve.points}), "final": curve.final})
+        lines.append(
+            {"layer": layer, "svg": curves(f"log10 of κ of {layer}", {layer: curve.points}), "final": curve.final}
+        )
     html = render_template(
         "traverse/scores.html.jinja",
         **{name: values[name] for name in ("cards", "verdict", "legend", "ranges", "notes", "heatmaps", "left_out")},
