@@ -113,9 +113,8 @@ def find(
     """
     from disentangle.directions import discover, measure_activeness
 
-    found = discover(
-        generator, method, layer=layer, stack=stack, unit_rows=unit_rows, seed=seed, weights=run.weights_hash()
-    )
+    options = {name: True for name, wanted in (("stack", stack), ("unit_rows", unit_rows)) if wanted}
+    found = discover(generator, method, layers=layer, seed=seed, weights=run.weights_hash(), **options)
     return measure_activeness(generator, found, samples=samples, seed=seed)
 
 

@@ -1,0 +1,95 @@
+"""Products with the Jacobian of a generator's pictures, which is never formed."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from disentangle.errors import UserError
+from disentangle.generator import Generator
+
+
+class Derivative:
+    """``J = dG/dz`` at many latents at once, a picture depending on its own latents alone.
+
+    Products with vectors are computed in forward mode. Fused attention has none: then with torch's plain attention,
+    and where an operation has no forward mode at all, by differentiating twice in reverse, which takes twice as long.
+    What has worked is kept to. Quantised latents have the derivative that they train with.
+
+    Args:
+        generator: whose pictures.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self._ways: list[Callable[[Tensor, Tensor], Tensor]] = [self._forward, self._plain_forward, self._twice_back]
+
+    def along(self, latents: Tensor, tangents: Tensor) -> Tensor:
+        """``J v``: how the pictures change when the latents move.
+
+        Args:
+            latents: ``(n, d)``.
+            tangents: ``(n, d)``.
+
+        Returns:
+            ``(n, features)``, the pictures' numbers flattened.
+
+        Raises:
+            UserError: where there is no derivative.
+        """
+        while True:
+            try:
+                return self._ways[0](latents, tangents).flatten(1)
+            except RuntimeError as error:  # as what cannot be differentiated raises: NotImplementedError is one, too
+                if len(self._ways) == 1:
+                    raise self._refused(error) from error
+                del self._ways[0]
+
+    def back(self, latents: Tensor, cotangents: Tensor) -> Tensor:
+        """``Jᵀ u``: latents ``(n, d)`` and ``(n, features)`` to ``(n, d)``.
+
+        Raises:
+            UserError: where there is no derivative.
+        """
+        with torch.enable_grad():
+            start = latents.detach().clone().requires_grad_()
+            try:
+                images = self._generator.synthesize(start)
+                if not images.requires_grad:
+                    return torch.zeros_like(latents)
+                (pulled,) = torch.autograd.grad(images, start, cotangents.view_as(images), materialize_grads=True)
+            except RuntimeError as error:
+                raise self._refused(error) from error
+        return pulled
+
+    @torch.no_grad()
+    def _forward(self, latents: Tensor, tangents: Tensor) -> Tensor:
+        with forward_ad.dual_level():
+            images = self._generator.synthesize(forward_ad.make_dual(latents.detach().clone(), tangents))
+            image, tangent = forward_ad.unpack_dual(images)
+        return torch.zeros_like(image) if tangent is None else tangent
+
+    def _plain_forward(self, latents: Tensor, tangents: Tensor) -> Tensor:
+        with sdpa_kernel(SDPBackend.MATH):
+            return self._forward(latents, tangents)
+
+    def _twice_back(self, latents: Tensor, tangents: Tensor) -> Tensor:
+        """``Jᵀ u`` is linear in ``u``, and its derivative by ``u`` along ``v`` is ``J v``, whatever ``u`` is."""
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            start = latents.detach().clone().requires_grad_()
+            images = self._generator.synthesize(start)
+            if not images.requires_grad:
+                return torch.zeros_like(images)
+            u = torch.zeros_like(images, requires_grad=True)
+            (pulled,) = torch.autograd.grad(images, start, u, create_graph=True, materialize_grads=True)
+            (pushed,) = torch.autograd.grad(pulled, u, tangents, materialize_grads=True)
+        return pushed
+
+    def _refused(self, error: RuntimeError) -> UserError:
+        reason = " ".join(str(error).split())[:200]
+        return UserError(
+            f"the pictures of {type(self._generator).__name__} cannot be differentiated by its latents ({reason}): "
+            "possible here: activations, weights, coordinate, random"
+        )
