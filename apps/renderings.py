@@ -25,15 +25,25 @@ __all__ = ["at", "frames", "gif_bytes", "mp4_bytes", "png", "sheet", "strip", "s
 
 REACH = 3.0
 FRAMES = 40
+MOVED = "moved by, in sigma"
 MOST = 1024
 """Pictures in one drawing, at most."""
 FOOT = 26
 """Pixels under the pictures of a loop, in which its position moves."""
 
 
-def png(view: View, edit: Edit) -> bytes:
-    """The picture of an edit as a PNG file: the bytes that the app, its API and the command line all give."""
-    return png_bytes(to_pil(picture(view, edit)))
+def png(view: View, edit: Edit, scale: int = 1) -> bytes:
+    """The picture of an edit as a PNG file: the bytes that the app, its API and the command line all give.
+
+    Args:
+        view: of the edit's run and directions.
+        edit: which picture.
+        scale: every pixel becomes ``scale * scale`` equal ones; with 1 the file is that of all others.
+    """
+    drawn = to_pil(picture(view, edit))
+    if scale > 1:
+        drawn = drawn.resize((drawn.width * scale, drawn.height * scale), Image.Resampling.NEAREST)
+    return png_bytes(drawn)
 
 
 def at(edit: Edit, k: int, position: float) -> Edit:
@@ -68,7 +78,7 @@ def strips(view: View, edit: Edit, order: Sequence[int], positions: Sequence[flo
     """A row for each of several directions, from one start; otherwise as :func:`strip`."""
     _check(view, order, len(order) * len(positions))
     rows = [_row(view, edit, k, positions) for k in order]
-    return draw_sheet(rows, [_said(view, k) for k in order], positions, _title(view, edit, _start(edit)))
+    return draw_sheet(rows, [_said(view, k) for k in order], positions, _title(view, edit, _start(edit)), MOVED)
 
 
 def sheet(view: View, edits: Sequence[Edit], k: int, positions: Sequence[float] = POSITIONS) -> Image.Image:
@@ -88,7 +98,7 @@ def sheet(view: View, edits: Sequence[Edit], k: int, positions: Sequence[float] 
     _check(view, [k], len(edits) * len(positions))
     rows = [_row(view, edit, k, positions) for edit in edits]
     title = [view.directions.labels[k], *_said(view, k)[1:], *_title(view, edits[0], "")]
-    return draw_sheet(rows, [[_start(edit)] for edit in edits], positions, title)
+    return draw_sheet(rows, [[_start(edit)] for edit in edits], positions, title, MOVED)
 
 
 def frames(
@@ -130,7 +140,7 @@ def _frame(view: View, edits: Sequence[Edit], k: int, position: float, ends: tup
     scale = scale_for(pictures.shape[-1]) * (2 if len(edits) == 1 else 1)
     drawn = framed(grid(pictures, len(edits), PAD, scale), [view.directions.labels[k]], FOOT)
     pen = ImageDraw.Draw(drawn)
-    left, right, middle = PAD + 6, drawn.width - PAD - 64, drawn.height - FOOT // 2
+    left, right, middle = PAD + 6, drawn.width - PAD - 76, drawn.height - FOOT // 2
     place = left + (right - left) * (position - ends[0]) / max(ends[1] - ends[0], 1e-9)
     pen.line((left, middle, right, middle), fill=LINE, width=2)
     pen.ellipse((place - 4, middle - 4, place + 4, middle + 4), fill=INK)

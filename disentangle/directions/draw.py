@@ -74,7 +74,11 @@ def strips(
 
 
 def sheet(
-    rows: Sequence[Tensor], captions: Sequence[Sequence[str]], positions: Sequence[float], title: Sequence[str] = ()
+    rows: Sequence[Tensor],
+    captions: Sequence[Sequence[str]],
+    positions: Sequence[float],
+    title: Sequence[str] = (),
+    heading: str = "position in sigma",
 ) -> Image.Image:
     """Rows of pictures with a caption at the left of each and the positions above.
 
@@ -84,6 +88,7 @@ def sheet(
         captions: of each row a name, and lines under it.
         positions: ``m`` of them, in units of sigma.
         title: of all, a name and what else there is to say, above everything.
+        heading: what the positions are.
 
     Returns:
         RGB; small pictures are enlarged by a whole number.
@@ -104,7 +109,7 @@ def sheet(
     pen = ImageDraw.Draw(drawn)
     if title:
         _title(pen, title, drawn.width)
-    pen.text((MARGIN, top + HEADER // 2 + 2), "position in sigma", font=built_in(13), fill=FAINT, anchor="lm")
+    pen.text((MARGIN, top + HEADER // 2 + 2), heading, font=built_in(13), fill=FAINT, anchor="lm")
     cell = (width - PAD) // columns
     for i, position in enumerate(positions):
         centre = CAPTION + PAD + i * cell + (cell - PAD) // 2
@@ -150,8 +155,8 @@ def loop(
     return [framed(grid(pictures[:, :, i].flatten(0, 1), len(order), PAD, scale), labels) for i in swing]
 
 
-def gif_bytes(frames: Sequence[Image.Image]) -> bytes:
-    """The frames as an endlessly looping GIF, 60 ms each, all with the palette of the widest swing."""
+def gif_bytes(frames: Sequence[Image.Image], milliseconds: int = MILLISECONDS) -> bytes:
+    """The frames as an endlessly looping GIF, each as long (tens of ms), all with the palette of the widest swing."""
     # One palette for all: with a palette a frame, flat colours flicker.
     extremes = Image.new("RGB", (frames[0].width, 3 * frames[0].height))
     for i, frame in enumerate((frames[0], frames[len(frames) // 4], frames[3 * len(frames) // 4])):
@@ -159,7 +164,7 @@ def gif_bytes(frames: Sequence[Image.Image]) -> bytes:
     palette = extremes.quantize(256, method=Image.Quantize.MEDIANCUT)
     indexed = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     buffer = io.BytesIO()
-    indexed[0].save(buffer, "GIF", save_all=True, append_images=indexed[1:], duration=MILLISECONDS, loop=0)
+    indexed[0].save(buffer, "GIF", save_all=True, append_images=indexed[1:], duration=milliseconds, loop=0)
     return buffer.getvalue()
 
 

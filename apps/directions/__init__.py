@@ -1,0 +1,1 @@
+"""``disentangle directions``: look at direction files, compare, merge, exchange and name them."""

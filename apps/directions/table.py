@@ -1,0 +1,99 @@
+"""``disentangle directions list``: what is known of each direction."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from disentangle.apps.arguments import parse
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from torch import Tensor
+
+    from disentangle.directions import Directions
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ListArgs:
+    """List the directions of a run or of a file, those worth a look first, and what is known of each.
+
+    The place is what commands and links call a direction by. The share is of the sum of the squares of its layer's
+    singular values; the gap is to the nearest other singular value, over the largest; stability is in degrees, between
+    halves of the samples and between seeds; a step is the perceptual distance of one sigma.
+    """
+
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FILE")]
+    """The run, or a direction file."""
+    directions: str | None = None
+    """Only these of the run's."""
+    count: int | None = None
+    """Only so many, the best."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the command."""
+    args = parse(ListArgs, args=list(argv), prog="disentangle directions list", description=inspect.getdoc(ListArgs))
+
+    from disentangle.apps.data import show
+    from disentangle.apps.directions.sources import load_all
+
+    for source in load_all(args.source, args.directions):
+        directions = source.directions
+        heading = f"{source.title}: {len(directions)} directions, {directions.method}, seed {directions.seed}"
+        show(table(directions, f"{heading}, weights {directions.weights[:12] or 'unknown'}", args.count))
+        for layer in collapsed(directions):
+            logger.info("%s: %s has collapsed: none of its directions changes the picture", source.title, layer)
+
+
+def table(directions: Directions, title: str, count: int | None = None) -> Table:
+    """The directions in the order of their ranking; what has not been measured of any has no column."""
+    from rich.table import Table
+
+    drawn = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    drawn.add_column("place", justify="right")
+    drawn.add_column("name")
+    drawn.add_column("layer")
+    columns = {name: values for name, values in _columns(directions).items() if any(values)}
+    for name in columns:
+        drawn.add_column(name, justify="left" if name in ("moves", "doubts", "note") else "right", overflow="fold")
+    for k in directions.ranking(count):
+        drawn.add_row(str(k), directions.labels[k], directions.layers[k], *(values[k] for values in columns.values()))
+    return drawn
+
+
+def collapsed(directions: Directions) -> list[str]:
+    """Layers none of whose directions changes the picture."""
+    alive = {layer for layer, still in zip(directions.layers, directions.still.tolist()) if not still}
+    return [layer for layer in dict.fromkeys(directions.layers) if layer not in alive]
+
+
+def _columns(directions: Directions) -> dict[str, list[str]]:
+    count = len(directions)
+    gaps = ["alone" if math.isinf(gap) else f"{gap:.3f}" for gap in directions.gaps.tolist()]
+    purity = _numbers(directions.purity, ".0%", count)
+    return {
+        "singular value": _numbers(directions.singular_values, ".4g", count),
+        "share": _numbers(directions.shares, ".1%", count),
+        "gap": ["repeated" if again else gap for again, gap in zip(directions.repeated.tolist(), gaps)],
+        "halves": _numbers(directions.stability, ".0f", count, "°"),
+        "seeds": _numbers(directions.seed_stability, ".0f", count, "°"),
+        "activeness": _numbers(directions.activeness, ".2g", count),
+        "step": _numbers(directions.step_sizes, ".3g", count),
+        "moves": [f"{name} {share}" if name else "" for name, share in zip(directions.moves, purity)],
+        "doubts": ["; ".join(directions.doubts(k)) for k in range(count)],
+        "note": [note.splitlines()[0][:60] if note else "" for note in directions.notes],
+    }
+
+
+def _numbers(values: Tensor | None, how: str, count: int, unit: str = "") -> list[str]:
+    return [""] * count if values is None else [f"{value:{how}}{unit}" for value in values.tolist()]
