@@ -142,7 +142,7 @@ def open_target(args: Args) -> "tuple[View, Edit]":
         raise UserError(f"--move moves a direction twice: {' '.join(args.move)}")
     weights = run.weights_hash()
     return view, replace(
-        edit, directions=view.key.method, coordinates=tuple(moves.items()), weights=edit.weights or weights[:12]
+        edit, directions=view.name, coordinates=tuple(moves.items()), weights=edit.weights or weights[:12]
     )
 
 
@@ -160,7 +160,7 @@ def _open(run: "Run", edit: Edit) -> "View":
     if edit.directions not in ("auto", *METHODS, *stored):
         raise unknown_name("directions", edit.directions, {"auto", *METHODS, *stored})
     view = Studio(run.path).open(run.name, edit.directions)
-    folder = run.path / "directions" / view.key.method
+    folder = run.path / "directions" / view.name
     if (folder / "directions.safetensors").exists():
         # The app finds directions of other weights anew, and says so; here nobody would see that these are others.
         Directions.load(folder).check_weights(weights, str(run.path))

@@ -183,7 +183,7 @@ class Studio:
         """Where the run of that name is; ``None`` where there is none."""
         if self._is_run():
             return self.path if name == self.path.resolve().name else None
-        inside = bool(name) and name == Path(name).name and not name.startswith(".") and "\0" not in name
+        inside = 0 < len(name) < 256 and name == Path(name).name and not name.startswith(".") and "\0" not in name
         return self.path / name if inside and (self.path / name / "config.json").is_file() else None
 
 
@@ -203,8 +203,8 @@ def moved(view: View, edit: Edit) -> Tensor:
     if not view.weights.startswith(edit.weights):
         raise UserError(
             f"this picture of {view.run.name} was made with other weights ({edit.weights[:12]}) than the run has now "
-            f"({view.weights[:12]}, step {view.step:,}): bring back that checkpoint, or leave `weights` out of the link "
-            "to see what the same coordinates do now"
+            f"({view.weights[:12]}, step {view.step:,}): bring back that checkpoint, or leave `weights` out of the "
+            "link to see what the same coordinates do now"
         )
     amounts = torch.zeros(len(view.directions))
     for k, amount in edit.coordinates:

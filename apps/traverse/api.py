@@ -1,6 +1,7 @@
 """What programs call: the endpoints ``/render`` and ``/directions``."""
 
 import base64
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from disentangle.apps.studio import Studio, View
 from disentangle.apps.studio import picture as picture_of
 from disentangle.errors import UserError, unknown_name
 from disentangle.pictures import png_bytes, to_pil
+
+logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
@@ -52,7 +55,7 @@ def coordinates_of(view: View, given: Sequence[float] | Mapping[str, float] | No
         if len(given) > MOST:
             raise UserError(f"{len(given):,} coordinates are too many: possible: {MOST}")
         pairs = [(place_of(view, key), value) for key, value in given.items()]
-    elif isinstance(given, Sequence) and not isinstance(given, str):
+    elif isinstance(given, list | tuple):
         count = len(view.directions)
         if len(given) > count:
             raise UserError(
@@ -86,6 +89,9 @@ def told(function: Callable[[], Any]) -> Any:
         return function()
     except UserError as error:
         raise gr.Error(str(error), print_exception=False) from error
+    except Exception as error:
+        logger.exception("a request failed")
+        raise gr.Error("this went wrong here: the terminal of the app says more", print_exception=False) from error
 
 
 def data_address(png: bytes) -> str:

@@ -17,6 +17,7 @@ disentangle.Compare = class {
       part.run.addEventListener("change", () => { part.directions.replaceChildren(); this.open(); });
       part.directions.addEventListener("change", () => this.open());
       part.side.querySelector("[name=open]").addEventListener("click", () => {
+        if (!part.view) return;
         disentangle.explorer?.open({ run: part.view.run, directions: part.view.directions, move: new Map(part.move), seed: this.seed });
         disentangle.go("Explore");
       });
@@ -43,6 +44,7 @@ disentangle.Compare = class {
       if (chosen) this.sides[0].run.value = chosen;
       const other = runs.find((run) => run !== this.sides[0].run.value);
       if (other) this.sides[1].run.value = other;
+      this.desk.hidden = false; // a run that cannot be opened must not hide the choice of another
       await this.open();
     } catch (error) {
       this.say(error.message);
@@ -68,11 +70,13 @@ disentangle.Compare = class {
       });
       this.list.innerHTML = html; // made by this server's templates, which escape
       for (const input of this.list.querySelectorAll("input")) disentangle.set(input, 0);
-      this.desk.hidden = false;
       this.say("");
       this.draw();
     } catch (error) {
-      if (turn === this.turn) this.say(error.message);
+      if (turn !== this.turn) return;
+      for (const part of this.sides) part.view = null;
+      this.list.replaceChildren();
+      this.say(error.message);
     }
   }
 

@@ -72,13 +72,22 @@ disentangle.Explore = class {
         return;
       }
       const number = Number(given.get("truncation") ?? 1);
+      if (!given.get("run")) return this.first(runs);
       await this.open({
-        run: given.get("run") || runs[0], directions: given.get("directions") || "auto", move,
+        run: given.get("run"), directions: given.get("directions") || "auto", move,
         seed: disentangle.seed(given.get("seed")), picture: given.get("picture") || "",
         truncation: Number.isFinite(number) ? number : 1, weights: given.get("weights") || "",
       });
     } catch (error) {
       this.say(error.message);
+    }
+  }
+
+  /** The first run that can be opened. */
+  async first(runs) {
+    for (const run of runs) {
+      await this.open({ run, directions: "auto" });
+      if (this.view) return;
     }
   }
 

@@ -1,5 +1,6 @@
 """What the server answers at all: requests of its own pages, of bounded size, and nothing to anyone else's."""
 
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -72,7 +73,7 @@ class Guard:
         if not length.isdigit() or int(length) > most:
             await _answer(send, 413, f"the request is too large: {length[:20]} bytes of {most:,} at most")
             return
-        await self._pass(scope, _bounded(receive, most), send, most)
+        await self._pass(scope, Bounded(receive, most), send)
 
     def is_own(self, headers: MutableMapping[str, str]) -> bool:
         """Whether a request comes from a page of this server, or from a program."""
@@ -89,11 +90,13 @@ class Guard:
         site = headers.get("sec-fetch-site", "none")
         return site in ("none", "same-origin") or headers.get("sec-fetch-mode") == "navigate"
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send, most: int) -> None:
+    async def _pass(self, scope: Scope, receive: "Bounded", send: Send) -> None:
         begun = False
 
         async def told(message: Message) -> None:
             nonlocal begun
+            if receive.over and not begun:
+                return  # what the application makes of a body cut off is not what there is to say
             if message["type"] == "http.response.start":
                 begun = True
                 named = {name.lower() for name, _ in message.get("headers", [])}
@@ -101,27 +104,29 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", []), *extra]}
             await send(message)
 
-        try:
+        with contextlib.suppress(TooLarge):
             await self.app(scope, receive, told)
-        except TooLarge:
-            if begun:
-                raise
-            await _answer(send, 413, f"the request is too large: {most:,} bytes at most")
+        if receive.over and not begun:
+            await _answer(send, 413, f"the request is too large: {receive.most:,} bytes at most")
 
 
-def _bounded(receive: Receive, most: int) -> Receive:
-    """The same messages, until their bodies come to more than ``most`` bytes."""
-    read = 0
+class Bounded:
+    """Receives the same messages, until their bodies come to more than ``most`` bytes."""
 
-    async def receive_less() -> Message:
-        nonlocal read
-        message = await receive()
-        read += len(message.get("body", b""))
-        if read > most:
+    def __init__(self, receive: Receive, most: int) -> None:
+        self.receive, self.most, self.read = receive, most, 0
+
+    @property
+    def over(self) -> bool:
+        """Whether there was more."""
+        return self.read > self.most
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        self.read += len(message.get("body", b""))
+        if self.over:
             raise TooLarge
         return message
-
-    return receive_less
 
 
 async def _answer(send: Send, status: int, words: str) -> None:

@@ -114,8 +114,8 @@ def _said(studio: Studio, run: str, name: str) -> str:
     kept = load_picture(view.run, name, view.weights)
     made = picture(view, Edit(run, view.name, picture=name))
     figures = "".join(
-        f'<figure><img src="{data_address(png_bytes(to_pil(image)))}" alt="{caption}"><figcaption>{caption}</figcaption>'
-        "</figure>"
+        f'<figure><img src="{data_address(png_bytes(to_pil(image)))}" alt="{caption}">'
+        f"<figcaption>{caption}</figcaption></figure>"
         for image, caption in ((kept.original, "your picture"), (made, "what the generator makes of it"))
     )
     words = f"They differ by {127.5 * kept.error:.1f} of 255 shades a pixel (root of the mean square)."

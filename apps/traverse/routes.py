@@ -1,7 +1,7 @@
 """What the page's own script asks for: pictures, strips, files to keep, and the words around them.
 
-All but one are plain GETs whose query is an :class:`~disentangle.apps.edit.Edit`'s, so that an address says all there is
-to know about what it shows. The one that writes is ``POST /app/name``.
+All but one are plain GETs whose query is an :class:`~disentangle.apps.edit.Edit`'s, so that an address says all there
+is to know about what it shows. The one that writes is ``POST /app/name``.
 """
 
 import functools
@@ -58,8 +58,8 @@ def add(app: FastAPI, studio: Studio) -> None:
     get("/app/run", lambda request: JSONResponse(_run(studio, request)))
     get("/app/compare", lambda request: JSONResponse(_compare(studio, request)))
     get("/app/scores", lambda request: JSONResponse(scores.tab(studio.run(request.query_params.get("run", "")))))
-    for name in ("strip.png", "grid.png", "loop.gif", "loop.mp4"):
-        get(f"/{name}", functools.partial(_file, studio, name))
+    for file in ("strip.png", "grid.png", "loop.gif", "loop.mp4"):
+        get(f"/{file}", functools.partial(_file, studio, file))
 
     async def name(request: Request) -> Response:
         body = await request.body()
@@ -196,7 +196,7 @@ def _compare(studio: Studio, request: Request) -> Json:
 
 
 def _name(studio: Studio, request: Request, body: bytes) -> Json:
-    """Name a direction. Only a page of ours can send JSON without being asked for leave first, which it does not get."""
+    """Name a direction. Another site's page cannot send JSON without asking for leave first, which it does not get."""
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         raise UserError("expected application/json")
     try:

@@ -39,7 +39,6 @@ class Serving:
     def close(self) -> None:
         """End it."""
         self.server.should_exit = True
-        self.server.force_exit = True  # pages hold connections open, and would be waited for
         self.thread.join(PATIENCE)
 
     def wait(self) -> None:
@@ -62,7 +61,7 @@ def application(studio: Studio, host: str, port: int) -> FastAPI:
         server_name=host,
         server_port=port,
         footer_links=[],
-        show_error=False,
+        show_error=True,
         ssr_mode=False,
         pwa=False,
         enable_monitoring=False,
@@ -85,13 +84,13 @@ def serve(studio: Studio, host: str, listener: socket.socket) -> Serving:
     torch.set_num_threads(1)
     port = int(listener.getsockname()[1])
     config = uvicorn.Config(
-        Guard(application(studio, host, port)),  # type: ignore[arg-type]
+        Guard(application(studio, host, port)),
         log_level="warning",
         access_log=False,
         ws="none",
         limit_concurrency=CONNECTIONS,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=1,  # pages hold connections open
         server_header=False,
     )
     server = uvicorn.Server(config)

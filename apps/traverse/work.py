@@ -123,7 +123,8 @@ def bar(job: "Job[Result]") -> str:
     words = html.escape("stopping" if job.stopped else job.doing)
     return (
         f'<div class="d-work"><div class="d-progress" role="progressbar" aria-label="{words}" aria-valuenow="{share}" '
-        f'aria-valuemin="0" aria-valuemax="100"><i style="--share:{share}%"></i></div><span>{share} % · {words}</span></div>'
+        f'aria-valuemin="0" aria-valuemax="100"><i style="--share:{share}%"></i></div>'
+        f"<span>{share} % · {words}</span></div>"
     )
 
 

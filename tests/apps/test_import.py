@@ -9,8 +9,9 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from disentangle.apps.cli import main
 from disentangle.apps.cli import run as run_command
+from disentangle.apps.edit import Edit
 from disentangle.apps.evaluation import pictures
-from disentangle.apps.studio import Studio, render
+from disentangle.apps.studio import Studio, picture
 from disentangle.errors import UserError
 from disentangle.models import HSpaceDiffusion
 from disentangle.training.draws import seeded
@@ -55,9 +56,9 @@ def test_a_published_pipeline_is_discovered_scored_steered_and_trained_further(
     main(["discover", str(path), "--samples", "2"])
     assert (path / "directions/weights/strips.png").exists()
     view = Studio(path).open("run", "auto")
-    moved = render(view, 0, 1.0, (3.0,), 0)
-    assert not torch.equal(moved.moved, moved.original)
-    assert moved.strip.shape == (7, 1, 32, 32)
+    moved, still = (picture(view, Edit("run", view.name, moves)) for moves in (((view.order[0], 3.0),), ()))
+    assert not torch.equal(moved, still)
+    assert moved.shape == (1, 32, 32)
     features = type("Means", (), {"name": "means", "__call__": lambda self, images: images.mean(3).flatten(1)})
     monkeypatch.setattr(pictures, "load_features", lambda name, device=None: features())
     main(["evaluate", str(path), "--samples", "8", "--device", "cpu"])

@@ -1,198 +1,403 @@
-"""The app without a browser: what it shows, what it refuses, and that pages share nothing."""
+"""The app over HTTP, without a browser: what it answers, what it refuses, and that it lives on."""
 
-import dataclasses
+import base64
 import json
 import socket
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
-import torch
+from gradio_client import Client
 
-from disentangle.apps.studio import KEPT, Key, Studio, render, scores
-from disentangle.apps.traverse import launch, markup
-from disentangle.directions import Directions, combine, discover
+from disentangle.apps.edit import Edit
+from disentangle.apps.studio import Studio, picture
+from disentangle.apps.traverse import launch, scores
+from disentangle.apps.traverse.finder import keep_names
+from disentangle.apps.traverse.guard import LARGEST_BODY, LARGEST_UPLOAD
+from disentangle.apps.traverse.work import Job, Progress, Stopped
 from disentangle.errors import UserError
-from disentangle.pictures import to_uint8
-from disentangle.training.run import Run
-from tests.runs import gan_run, vae_run
+from disentangle.pictures import png_bytes, to_pil
+from tests.runs import gan_run, recorded_run, vae_run
+
+EVIL = "<img src=x onerror=alert(1)>"
+PREFIX = "data:image/png;base64,"
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return gan_run(tmp_path / "runs" / "grey")
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs, one that is damaged, and a secret beside them."""
+    folder = tmp_path_factory.mktemp("app") / "runs"
+    gan_run(folder / "grey")
+    vae_run(folder / "colour")
+    next(gan_run(folder / "hurt").path.glob("checkpoints/*/ema/*.safetensors")).write_bytes(b"cut")
+    (folder.parent / "secret.txt").write_text("a secret")
+    return folder
 
 
-@pytest.fixture
-def studio(run: Run) -> Studio:
-    return Studio(run.path.parent)
+@pytest.fixture(scope="module")
+def app(runs: Path) -> Iterator[httpx.Client]:
+    """The app as it is served."""
+    serving = launch.launch(runs, 0, block=False)
+    with httpx.Client(base_url=serving.local_url, timeout=60, trust_env=False) as client:
+        yield client
+    serving.close()
 
 
-def test_the_sliders_are_the_directions_the_most_active_first(studio: Studio) -> None:
-    view = studio.open("grey", "subspace")
-    activity = [float(view.directions.activeness[k]) for k in view.order]
-    assert activity == sorted(activity, reverse=True)
-    assert sorted(view.order) == list(range(18))
-    assert view.labels[0] == view.directions.labels[view.order[0]]
+@pytest.fixture(scope="module")
+def client(app: httpx.Client) -> Client:
+    """What programs use."""
+    return Client(str(app.base_url), verbose=False)
 
 
-def test_nothing_moved_changes_nothing_whatever_is_drawn_beside_it(studio: Studio) -> None:
-    view = studio.open("grey", "subspace")
-    for seed in range(400):  # batches of two pictures differed at one seed in about a hundred
-        alone, with_strip = (render(view, seed, 1.0, (), last) for last in (None, 0))
-        assert torch.equal(alone.moved, alone.original), seed
-        assert torch.equal(with_strip.moved, alone.original), seed
-        assert torch.equal(with_strip.original, alone.original), seed
+def test_address_api_and_studio_give_the_same_bytes(app: httpx.Client, client: Client, runs: Path) -> None:
+    edit = Edit("grey", "weights", ((1, 2.0), (4, -1.5)), seed=3, truncation=0.7)
+    view = Studio(runs).open("grey", "weights")
+    expected = png_bytes(to_pil(picture(view, edit)))
+    answer = app.get(f"/picture.png?{edit.to_query()}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    assert answer.content == expected
+    ways: list[Any] = [
+        [0.0, 2.0, 0.0, 0.0, -1.5],
+        {"1": 2.0, "4": -1.5},
+        {view.directions.labels[1]: 2.0, view.directions.labels[4]: -1.5},
+    ]
+    for coordinates in ways:
+        made = client.predict("grey", 3, "weights", coordinates, truncation=0.7, api_name="/render")
+        assert base64.b64decode(made.removeprefix(PREFIX)) == expected
+    plain = client.predict("grey", 3, "weights", [], weights=view.weights[:8], api_name="/render")
+    assert base64.b64decode(plain.removeprefix(PREFIX)) != expected
 
 
-def test_render_moves_the_slider_that_was_moved(studio: Studio) -> None:
-    view = studio.open("grey", "weights")
-    amounts = [0.0] * 48
-    amounts[1], amounts[4] = 2.0, -1.5
-    shown = render(view, seed=3, truncation=0.7, amounts=amounts, last=4)
-    start = 0.7 * view.generator.sample_latents(1, torch.Generator().manual_seed(3))
-    along = torch.zeros(18)
-    along[view.order[1]] = 2.0
-
-    def picture(amount: float) -> torch.Tensor:
-        along[view.order[4]] = amount
-        return to_uint8(view.generator.synthesize(combine(start, view.directions, along)))[0].int()
-
-    # Pictures made one by one and in a batch may differ in their last bit: one grey.
-    assert (shown.moved.int() - picture(-1.5)).abs().max() <= 1
-    assert (shown.original.int() - to_uint8(view.generator.synthesize(start))[0].int()).abs().max() <= 1
-    assert len(shown.strip) == 7
-    for i, position in enumerate((-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)):
-        assert (shown.strip[i].int() - picture(position)).abs().max() <= 1
-    assert (shown.moved.int() - shown.original.int()).abs().max() > 5
-    assert len(render(view, 3, 0.7, amounts, None).strip) == 0
+def test_what_is_known_of_directions(client: Client) -> None:
+    known = client.predict("grey", "weights", api_name="/directions")
+    assert (known["run"], known["directions"], known["latents"], len(known["entries"])) == ("grey", "weights", 26, 18)
+    assert [entry["place"] for entry in known["entries"]] == list(range(18))
+    assert sorted(entry["rank"] for entry in known["entries"]) == list(range(1, 19))
 
 
-def test_stored_directions_are_used_where_they_fit(studio: Studio, run: Run) -> None:
-    view = studio.open("grey", "weights")
-    assert "found just now" in view.note
-    folder = run.path / "directions" / "weights"
-    stored = view.directions.take([3, 8])
-    stored.save(folder)
-    again = studio.open("grey", "weights")
-    assert (len(again.directions), again.note) == (2, "")
-    assert again.key != view.key
-
-    dataclasses.replace(stored, weights="0" * 64).save(folder)
-    other = studio.open("grey", "weights")
-    assert len(other.directions) == 18
-    assert "other weights" in other.note
-
-    (folder / "directions.safetensors").write_bytes(b"")
-    assert "could not be read" in studio.open("grey", "weights").note
-
-
-def test_a_page_keeps_what_it_opened(studio: Studio, run: Run) -> None:
-    """Another visitor who opens the run after it was trained further must not change the first one's pictures."""
-    first = studio.open("grey", "subspace")
-    gan_run(run.path, seed=1, step=20)
-    second = studio.open("grey", "subspace")
-    assert (first.step, second.step) == (10, 20)
-    assert studio.get(first.key) is first
-    assert studio.get(second.key) is second
-    before, after = (render(studio.get(key), 0, 1.0, (), None).moved for key in (first.key, second.key))
-    assert not torch.equal(before, after)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("../grey", 0, "weights", []), "is no name"),
+        (("grey", -1, "weights", []), "seed must lie between"),
+        (("grey", 1.5, "weights", []), "whole number"),
+        (("grey", 0, "weights", [1.0] * 19), "19 coordinates for 18 directions"),
+        (("grey", 0, "weights", [1e30]), "between -10 and 10"),
+        (("grey", 0, "weights", ["x"]), "finite number"),
+        (("grey", 0, "weights", "1,2"), "a list of numbers or a mapping"),
+        (("grey", 0, "weights", {"nose": 1.0}), "unknown direction 'nose'"),
+        (("grey", 0, "weights", {"99": 1.0}), "no direction 99"),
+        (("grey", 0, "magic", []), "no directions 'magic'"),
+        (("hurt", 0, "weights", []), "damaged"),
+        (("grey", 0, "weights", [], 1.0, "../secret"), "is no name"),
+        (("grey", 0, "weights", [], 1.0, "", "beef"), "other weights"),
+    ],
+)
+def test_programs_are_told_what_is_wrong(client: Client, given: tuple[Any, ...], said: str) -> None:
+    with pytest.raises(Exception, match=said):
+        client.predict(*given, api_name="/render")
 
 
-def test_what_is_forgotten_is_opened_again_or_refused(studio: Studio, run: Run) -> None:
-    view = studio.open("grey", "subspace")
-    studio._views.clear()
-    assert studio.get(view.key).key == view.key
-    with pytest.raises(UserError, match="has changed since"):
-        studio.get(Key("grey", "subspace", "0"))
-    for k in range(KEPT + 2):
-        view.directions.take([k]).save(run.path / "directions" / "subspace")
-        studio.open("grey", "subspace")
-    assert len(studio._views) == KEPT
+@pytest.mark.parametrize("numbers", ["[NaN], 1.0", "[1e999], 1.0", "[-Infinity], 1.0", "[], NaN"])
+def test_numbers_that_are_none_in_json_are_told(app: httpx.Client, numbers: str) -> None:
+    data = f'{{"data": ["grey", 0, "weights", {numbers}, "", ""]}}'
+    called = app.post("/gradio_api/call/render", content=data, headers={"content-type": "application/json"})
+    answer = app.get(f"/gradio_api/call/render/{called.json()['event_id']}")
+    assert "event: error" in answer.text
+    assert "must be a finite number" in answer.text
 
 
-def test_runs_are_found(tmp_path: Path, run: Run) -> None:
-    vae_run(tmp_path / "runs" / "colour")
-    (tmp_path / "runs" / "notes").mkdir()
-    assert Studio(tmp_path / "runs").names() == ["colour", "grey"]
-    assert Studio(run.path).names() == ["grey"]
-    assert len(Studio(run.path).open("grey", "subspace").order) == 18
-    (tmp_path / "none").mkdir()
-    with pytest.raises(UserError, match="no trained run in"):
-        Studio(tmp_path / "none")
-    with pytest.raises(UserError, match="give a run, or a folder of runs"):
-        Studio(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="no run 'other'"):
-        Studio(tmp_path / "runs").open("other", "subspace")
-    with pytest.raises(UserError, match="unknown discovery method"):
-        Studio(tmp_path / "runs").open("grey", "magic")
+@pytest.mark.parametrize(
+    ("address", "status", "said"),
+    [
+        ("/picture.png", 400, "names no run"),
+        ("/picture.png?run=..", 400, "is no name"),
+        ("/picture.png?run=%2E%2E%2Fgrey", 400, "is no name"),
+        ("/picture.png?run=grey&move=0:nan", 400, "must lie between"),
+        ("/picture.png?run=grey&move=0:1e30", 400, "must lie between"),
+        ("/picture.png?run=grey&move=400:1", 400, "no direction 400"),
+        ("/picture.png?run=gone", 400, "no run 'gone'"),
+        ("/picture.png?run=hurt", 400, "damaged"),
+        ("/picture.png?run=grey&weights=beef", 400, "other weights"),
+        ("/picture.png?run=grey&seen=before", 409, "have changed since"),
+        ("/picture.png?run=grey&picture=..%2F..%2Fsecret", 400, "is no name"),
+        ("/original.png?run=grey", 400, "name a picture"),
+        ("/app/strip?run=grey&along=18", 400, "0 to 17"),
+        ("/app/strip?run=grey&along=-1", 400, "0 to 17"),
+        ("/app/strip?run=grey&along=0&seeds=" + "1," * 9, 400, "8 whole numbers"),
+        ("/loop.gif?run=grey&along=x", 400, "0 to 17"),
+        ("/app/run?run=hurt", 400, "damaged"),
+        ("/app/scores?run=..%2F..", 400, "no run"),
+        ("/picture.png?run=" + "a" * 20_000, 414, "too long"),
+    ],
+)
+def test_pages_are_told_what_is_wrong(app: httpx.Client, address: str, status: int, said: str) -> None:
+    answer = app.get(address)
+    assert answer.status_code == status
+    assert said in answer.text
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert len(answer.text) < 500
 
 
-def test_scores_are_read_if_they_can_be(run: Run) -> None:
-    assert scores(run) == []
-    for damaged in ("", "[]", '{"scores": 3}', '{"scores": [{"name": 3, "value": 1}]}', '{"scores": [{"name": "x"}]}'):
+HOST = "127.0.0.1"
+FOREIGN = [
+    {"origin": "https://evil.example"},
+    {"origin": "null"},
+    {"origin": "http://127.0.0.1:1"},
+    {"origin": "http://127.0.0.1.evil.example"},
+    {"host": "evil.example"},
+    {"host": "127.0.0.1.evil.example"},
+    {"host": "0.0.0.0"},
+    {"host": ""},
+    {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
+    {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/picture.png?run=grey"),
+        ("GET", "/config"),
+        ("POST", "/app/name"),
+        ("POST", "/gradio_api/upload"),
+        ("POST", "/gradio_api/call/render"),
+        ("OPTIONS", "/gradio_api/call/render"),
+    ],
+)
+def test_other_sites_get_nothing(app: httpx.Client, method: str, path: str, headers: dict[str, str]) -> None:
+    answer = app.request(method, path, headers={**headers, "access-control-request-method": "POST"})
+    assert answer.status_code == 403
+    assert answer.text == "this server answers pages of its own only"
+    assert not any(name.startswith("access-control") for name in answer.headers)
+
+
+def test_the_page_itself_is_its_own(app: httpx.Client) -> None:
+    address = str(app.base_url).rstrip("/")
+    for headers in ({"origin": address}, {"sec-fetch-site": "same-origin"}, {}):
+        answer = app.get("/", headers=headers)
+        assert answer.status_code == 200
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert "https://" not in answer.headers["content-security-policy"]
+    port = app.base_url.port
+    assert app.get("/", headers={"host": f"localhost:{port}", "origin": f"http://localhost:{port}"}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "{runs}/../secret.txt", "{runs}/grey/config.json", __file__])
+@pytest.mark.parametrize(
+    "route",
+    [
+        "/gradio_api/file={path}",
+        "/gradio_api/file/{path}",
+        "/file={path}",
+        "/file/{path}",
+        "/gradio_api/stream/{path}",
+        "/gradio_api/proxy={path}",
+        "/gradio_api/proxy=file://{path}",
+        "/static/../../../../../../..{path}",
+        "/static/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e{path}",
+        "/assets/..%2f..%2f..%2f..%2f..%2f..%2f..%2f{path}",
+        "/svelte/..%2f..%2f..%2f..%2f..%2f..%2f..%2f{path}",
+        "/custom_component/x/y/{path}",
+        "{path}",
+        "/..%2f..%2f..%2f..%2f{path}",
+        "/picture.png?run={path}",
+        "/original.png?run=grey&picture={path}",
+        "/app/scores?run={path}",
+    ],
+)
+def test_no_file_can_be_read(app: httpx.Client, runs: Path, route: str, path: str) -> None:
+    asked = route.format(path=path.format(runs=runs))
+    with socket.create_connection((HOST, app.base_url.port)) as raw:  # as it is: clients tidy up dots
+        raw.sendall(f"GET {asked} HTTP/1.1\r\nHost: {HOST}:{app.base_url.port}\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while part := raw.recv(65536):
+            answer += part
+    assert answer.split()[1] in (b"400", b"403", b"404", b"405", b"307", b"422", b"500"), answer[:300]
+    for secret in (b"root:", b"a secret", b"no file can be read", b'"recipe"'):
+        assert secret not in answer
+
+
+def test_bodies_are_bounded(app: httpx.Client) -> None:
+    huge = b'{"data": ["' + b"a" * 10 * 2**20 + b'"]}'
+    answer = app.post("/gradio_api/call/render", content=huge, headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+    assert f"{LARGEST_BODY:,}" in answer.text
+
+    def unending() -> Iterator[bytes]:
+        for _ in range(20):
+            yield b"a" * 2**18
+
+    answer = app.post("/app/name", content=unending(), headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+    sent = {"files": ("x.png", b"a" * (LARGEST_UPLOAD + 2**21))}
+    assert app.post("/gradio_api/upload", files=sent).status_code == 413
+    sent = {"files": ("x.png", b"a" * (LARGEST_UPLOAD + 2**19))}
+    assert app.post("/gradio_api/upload", files=sent).status_code == 413
+    assert app.get("/picture.png?run=grey").status_code == 200
+
+
+def test_a_direction_is_named_by_pages_only_and_escaped(app: httpx.Client, client: Client, runs: Path) -> None:
+    view = app.get("/app/run?run=colour&directions=weights").json()
+    body = {"run": "colour", "directions": "weights", "seen": view["seen"], "place": 2, "name": EVIL, "note": EVIL}
+    plain = app.post("/app/name", content=json.dumps(body), headers={"content-type": "text/plain"})
+    assert (plain.status_code, plain.text) == (400, "expected application/json")
+    for damaged in ("{", "[]", '{"run": "colour"}', json.dumps(body | {"place": True}), "[" * 50_000):
+        answer = app.post("/app/name", content=damaged, headers={"content-type": "application/json"})
+        assert answer.status_code == 400, damaged[:40]
+    assert app.post("/app/name", json=body | {"seen": "before"}).status_code == 409
+    named = app.post("/app/name", json=body).json()
+    assert named["seen"] == view["seen"]
+    assert named["note"] == ""
+    assert "<img" not in named["html"]
+    assert "&lt;img src=x" in named["html"]
+    entry = client.predict("colour", "weights", api_name="/directions")["entries"][2]
+    assert (entry["label"], entry["note"]) == (EVIL, EVIL)
+    beside = app.get("/app/compare?run1=colour&directions1=weights&run2=grey").json()["html"]
+    assert "<img" not in beside
+    assert "&lt;img src=x" in beside
+
+
+def test_sliders_are_grouped_by_layer_and_those_that_do_nothing_folded(app: httpx.Client) -> None:
+    view = app.get("/app/run?run=grey&directions=subspace").json()
+    assert view["count"] == view["html"].count('type="range"') == 18
+    layers = {row["layer"] for row in view["rows"]}
+    still = view["html"].count("Hardly change the picture")
+    assert view["html"].count('class="d-layer"') <= len(layers)
+    assert still <= 1
+    assert [row["rank"] for row in view["rows"]] == list(range(1, 19))
+
+
+def test_a_link_for_other_weights_says_so(app: httpx.Client) -> None:
+    assert app.get("/app/run?run=grey").json()["problem"] == ""
+    assert "made for other weights of grey" in app.get("/app/run?run=grey&weights=beef").json()["problem"]
+
+
+def test_strip_and_files(app: httpx.Client) -> None:
+    strip = app.get("/app/strip?run=grey&directions=subspace&along=0&seed=5&seeds=6,7").json()
+    assert [row["start"] for row in strip["rows"]] == ["seed 5", "seed 6", "seed 7"]
+    for row, seed in zip(strip["rows"], (5, 6, 7)):
+        for position, source in zip(strip["positions"], row["pictures"], strict=True):
+            one = app.get(f"/picture.png?run=grey&directions=subspace&move=0:{position}&seed={seed}")
+            assert base64.b64decode(source.removeprefix(PREFIX)) == one.content
+    for name, magic in (("strip.png", b"\x89PNG"), ("grid.png", b"\x89PNG"), ("loop.gif", b"GIF8")):
+        answer = app.get(f"/{name}?run=grey&directions=subspace&along=0&seeds=1")
+        assert answer.content.startswith(magic)
+        assert answer.headers["content-disposition"].startswith('attachment; filename="grey-seed0-0-')
+
+
+def test_two_runs_of_different_sizes_are_compared(app: httpx.Client) -> None:
+    both = app.get("/app/compare?run1=grey&directions1=subspace&run2=colour&directions2=subspace").json()
+    assert [side["run"] for side in both["sides"]] == ["grey", "colour"]
+    assert "rank 1" in both["html"]
+    assert both["html"].count("data-places") >= 1
+
+
+def test_no_runs_say_what_to_type(tmp_path: Path) -> None:
+    from disentangle.apps.traverse.panel import runs as listed
+
+    said = listed(Studio(tmp_path / EVIL))
+    assert said["runs"] == []
+    assert "disentangle train scenes-beta-tcvae" in said["empty"]
+    assert "<img" not in said["empty"]
+
+
+def test_scores_or_what_to_type(tmp_path: Path) -> None:
+    rows = [{"step": 10 * i, "log10_kappa/layer 1": 2.0 + 0.1 * i} for i in range(5)]
+    run = recorded_run(tmp_path / "run", rows=rows)
+    empty = scores.tab(run)
+    assert not empty["scored"]
+    assert f"disentangle evaluate {run.path}" in empty["html"]
+    assert "2.40 in the end" in empty["html"]
+    for damaged in ("", "[]", '{"scores": 3}', '{"version": 2}', "[" * 100_000, "\0"):
         (run.path / "report.json").write_text(damaged)
-        assert scores(run) == []
-    (run.path / "report.json").write_text(
-        json.dumps({"scores": [{"name": "<MIG>", "value": 0.25, "baselines": {"rotated": 0.125}}]})
-    )
-    text = markup.scores(scores(run), "")
-    assert all(part in text for part in ("&lt;MIG&gt;", "0.250", "rotated 0.125"))
-    assert "disentangle evaluate here" in markup.scores([], "disentangle evaluate here")
+        told = scores.tab(run)
+        assert not told["scored"]
+        assert "cannot be shown" in told["html"]
+    run.metrics_path.write_text("")
+    assert "--conditioning-every" in scores.tab(run)["html"]
 
 
-def test_the_strip_marks_the_nearest_place(studio: Studio) -> None:
-    view = studio.open("grey", "subspace")
-    shown = render(view, 0, 1.0, [1.4], 0)
-    cells = markup.strip(shown, view.labels[0], 1.4).split("<figure ")[1:]
-    assert [i for i, cell in enumerate(cells) if 'class="here"' in cell] == [4]
-    assert "−3 σ" in cells[0]
-    assert ">0<" in cells[3]
+def test_a_job_can_be_stopped_and_reports(caplog: pytest.LogCaptureFixture) -> None:
+    reached: list[float] = []
+
+    def task(progress: Progress) -> str:
+        for i in range(10_000):
+            progress(i / 10_000, "at it")
+            reached.append(i)
+            time.sleep(0.005)
+        return "done"
+
+    job = Job(task)
+    assert not job.wait(0.05)
+    job.stop()
+    assert job.wait(10)
+    assert 0 < len(reached) < 5000
+    assert (job.result, job.error) == (None, "Cancelled: nothing was kept.")
+    for error, said in ((UserError("no such thing"), "no such thing"), (RuntimeError("x"), "this went wrong")):
+
+        def fails(_: Progress, error: Exception = error) -> str:
+            raise error
+
+        failed = Job(fails)
+        assert failed.wait(10)
+        assert said in failed.error
+    assert "a job failed" in caplog.text
+    finished = Job(lambda progress: "done")
+    assert finished.wait(10)
+    assert finished.result == "done"
+    finished.stop()
+    with pytest.raises(Stopped):
+        finished._report(0.5, "")
 
 
-def test_a_port_in_use_is_one_line(run: Run) -> None:
+def test_names_survive_another_discovery_or_it_is_refused(runs: Path, tmp_path: Path) -> None:
+    found = Studio(runs).open("grey", "weights").directions
+    found.rename(3, "size", "grows").save(tmp_path)
+    turned = found.take([3, 5])
+    assert keep_names(tmp_path, turned).names == ("size", "")
+    assert keep_names(tmp_path, turned).notes == ("grows", "")
+    with pytest.raises(UserError, match=r"'size', which somebody named.*Keep as"):
+        keep_names(tmp_path, found.take([4, 5]))
+    assert keep_names(tmp_path / "none", turned) is turned
+
+
+def test_many_at_once_are_all_served(app: httpx.Client) -> None:
+    answers: list[int] = []
+
+    def ask(i: int) -> None:
+        with httpx.Client(base_url=app.base_url, timeout=120, trust_env=False) as one:
+            answers.extend(
+                one.get(f"/picture.png?run=grey&move=0:{0.1 * j:.1f}&seed={i}").status_code for j in range(4)
+            )
+
+    askers = [threading.Thread(target=ask, args=(i,)) for i in range(12)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert answers == [200] * 48
+
+
+def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=rf"port {port} is in use.*--port 0"):
-            launch.launch(run.path, port)
+            launch.launch(tmp_path, port)
     with pytest.raises(UserError, match="--port 70000 is no port"):
-        launch.launch(run.path, 70000)
-
-
-def test_it_starts_behind_a_proxy_and_ends(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", "")
-    page = launch.launch(run.path, 0, block=False)
-    port = int(page.local_url.rstrip("/").rsplit(":", 1)[1])
-    assert page.local_url.startswith("http://127.0.0.1:")
-    with pytest.raises(UserError, match=f"port {port} is in use"):
-        launch.launch(run.path, port, block=False)
-    page.close(verbose=False)
-
-
-def test_no_run_is_an_error_before_anything_is_served(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="give a run, or a folder of runs"):
-        launch.main([str(tmp_path / "nowhere"), "--port", "0"])
-
-
-def test_the_first_run_is_opened_before_the_page_is_served(run: Run) -> None:
-    next(run.path.glob("checkpoints/*/ema/*.safetensors")).write_bytes(b"cut")
-    with pytest.raises(UserError, match="damaged"):
-        launch.launch(run.path, 0, block=False)
+        launch.launch(tmp_path, 70000)
+    assert 0 < launch.free_port(0) < 65536
 
 
 def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         launch.main(["--help"])
     assert "example: disentangle app" in capsys.readouterr().out
-
-
-def test_directions_of_another_run_are_not_used(tmp_path: Path, run: Run) -> None:
-    other = vae_run(tmp_path / "runs" / "colour")
-    found: Directions = discover(other.load_generator(), "subspace", weights=other.weights_hash())  # type: ignore[arg-type]
-    found.save(run.path / "directions" / "subspace")
-    view = Studio(tmp_path / "runs").open("grey", "subspace")
-    assert view.directions.vectors.shape == (18, 26)
-    assert "other weights" in view.note

@@ -1,266 +1,454 @@
-"""The web app in a real browser: a slider moves, the picture follows, and nothing is fetched from elsewhere."""
+"""The web app in a real browser: what people do with it, that nothing comes from elsewhere, and how it looks.
 
+A screenshot of every view is written to the folder that ``DISENTANGLE_SCREENSHOTS`` names, or to a temporary one.
+"""
+
+import hashlib
 import importlib.util
 import json
+import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 
+from disentangle.apps.edit import Edit
+from disentangle.apps.studio import Studio, picture
 from disentangle.apps.traverse.launch import launch
+from disentangle.pictures import png_bytes, to_pil
 from tests.runs import gan_run, vae_run
 
 if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
-    from selenium.webdriver.remote.webelement import WebElement
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+    from disentangle.apps.traverse.server import Serving
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--window-size=1280,943",
-    # No name resolves: what the page needs from elsewhere it does not get.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
-PATIENCE = 60
+CHROMIUM = shutil.which("chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+EVIL = "<img src=x onerror=alert(1)>"
+PATIENCE = 60_000
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two untrained runs, the first with scores, and one that is damaged."""
+    """Two untrained runs, and one that is damaged."""
     runs = tmp_path_factory.mktemp("runs")
     gan_run(runs / "grey")
-    scores = [{"name": "MIG", "variant": "20 bins", "value": 0.375, "baselines": {"rotated": 0.04}}]
-    (runs / "grey" / "report.json").write_text(json.dumps({"version": 1, "scores": scores}))
     vae_run(runs / "vivid")
     next(gan_run(runs / "hurt").path.glob("checkpoints/*/ema/*.safetensors")).write_bytes(b"cut")
+    rows = [{"step": 10 * i, "log10_kappa/layer 1": 3 - 0.1 * i} for i in range(9)]
+    (runs / "grey" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return runs
 
 
 @pytest.fixture(scope="module")
-def address(runs: Path) -> Iterator[str]:
-    """Where the app is."""
-    page = launch(runs, 0, block=False)
-    yield page.local_url
-    page.close(verbose=False)
+def serving(runs: Path) -> "Iterator[Serving]":
+    """The app."""
+    serving = launch(runs, 0, block=False)
+    yield serving
+    serving.close()
 
 
 @pytest.fixture(scope="module")
-def chrome(require: Callable[[object, str], None], tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Chrome]":
-    """A browser with a fresh profile."""
-    require(CHROMIUM and DRIVER, "chromium and chromedriver are not installed (Debian: chromium, chromium-driver)")
-    require(importlib.util.find_spec("selenium"), "selenium is not installed")
-    from selenium import webdriver
+def browser(require: Callable[[object, str], None]) -> "Iterator[Browser]":
+    """Debian's Chromium."""
+    require(CHROMIUM, "chromium is not installed (Debian: chromium)")
+    require(importlib.util.find_spec("playwright"), "playwright is not installed")
+    from playwright.sync_api import sync_playwright
 
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(str(DRIVER)))
-    yield driver
-    driver.quit()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the screenshots go."""
+    folder = Path(os.environ.get("DISENTANGLE_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+class Watch:
+    """What a browser context asked for, and what went wrong in it."""
+
+    def __init__(self, context: "BrowserContext", address: str) -> None:
+        self.elsewhere: list[str] = []
+        self.errors: list[str] = []
+        self.address = address
+        context.on("request", lambda request: self._asked(request.url))
+        context.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        context.on("weberror", lambda error: self.errors.append(str(error.error)))
+        context.on("response", lambda answer: self.errors.append(answer.url) if answer.status >= 500 else None)
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.address, "data:", "blob:")):
+            self.elsewhere.append(url)
 
 
 @pytest.fixture
-def browser(chrome: "Chrome", address: str) -> "Chrome":
-    """The browser on a page just loaded, with the first picture there."""
-    chrome.get(address)
-    wait(chrome, lambda: sliders(chrome) and source(chrome, "moved"), "the first picture")
-    return chrome
+def visit(browser: "Browser", serving: "Serving") -> "Iterator[Callable[..., Page]]":
+    """Open a page in a session of its own; afterwards nothing may have come from elsewhere, and no error be told."""
+    opened: list[tuple[BrowserContext, Watch]] = []
+
+    def visit(query: str = "", dark: bool = False, size: dict[str, int] | None = None, address: str = "") -> "Page":
+        context = browser.new_context(
+            viewport=size or DESKTOP,  # type: ignore[arg-type]
+            color_scheme="dark" if dark else "light",
+        )
+        address = address or serving.local_url
+        opened.append((context, Watch(context, address)))
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.goto(address + query)
+        return page
+
+    yield visit
+    for context, watch in opened:
+        context.close()
+        assert watch.elsewhere == []
+        assert [error for error in watch.errors if "400 (Bad Request)" not in error] == []
 
 
-def wait(browser: "Chrome", condition: Callable[[], Any], what: str) -> Any:
-    """What the condition gives once it is true; the page may replace its elements meanwhile."""
-    from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    ignored = (NoSuchElementException, StaleElementReferenceException)
-    return WebDriverWait(browser, PATIENCE, 0.05, ignored).until(lambda _: condition(), f"waited in vain for {what}")
-
-
-def sliders(browser: "Chrome") -> "list[WebElement]":
-    found = browser.find_elements("css selector", "[id^=direction-] input[type=range]")
-    return [slider for slider in found if slider.is_displayed()]
-
-
-def source(browser: "Chrome", name: str) -> str:
-    return str(browser.find_element("id", name).get_attribute("src"))
-
-
-def press(slider: "WebElement", key: str, times: int = 1) -> None:
-    slider.send_keys(key * times)
-
-
-def pixels(browser: "Chrome", name: str) -> list[int]:
-    """The picture as the browser decoded it, RGBA."""
-    script = """
-        const image = document.getElementById(arguments[0]), canvas = document.createElement("canvas");
-        canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
-        const context = canvas.getContext("2d"); context.drawImage(image, 0, 0);
-        return Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data);
-    """
-    return list(browser.execute_script(script, name))
-
-
-def test_a_slider_moves_the_picture_and_reset_brings_it_back(browser: "Chrome") -> None:
-    from selenium.webdriver import Keys
-
-    before, first = source(browser, "moved"), pixels(browser, "moved")
-    assert len(first) == 32 * 32 * 4
-    assert first == pixels(browser, "original")
-    slider = sliders(browser)[0]
-    press(slider, Keys.ARROW_RIGHT, 30)
-    wait(browser, lambda: "+2 σ" in marked(browser) or "+1 σ" in marked(browser), "the strip to follow")
-    after = pixels(browser, "moved")
-    assert max(abs(a - b) for a, b in zip(first, after)) > 5
-    assert pixels(browser, "original") == first
-    assert browser.find_element("css selector", ".strip .name").text == caption(browser, 0)
-
-    browser.find_element("id", "reset").click()
-    wait(browser, lambda: source(browser, "moved") == before, "the first picture")
-    assert pixels(browser, "moved") == first
-    wait(browser, lambda: {slider.get_attribute("value") for slider in sliders(browser)} == {"0"}, "zeros")
-
-
-def test_dragging_with_the_mouse(browser: "Chrome") -> None:
-    from selenium.webdriver import ActionChains
-
-    before = source(browser, "moved")
-    slider = sliders(browser)[1]
-    ActionChains(browser).click_and_hold(slider).move_by_offset(40, 0).perform()
-    wait(browser, lambda: source(browser, "moved") != before, "the picture to change while the button is down")
-    ActionChains(browser).move_by_offset(40, 0).release().perform()
-    assert float(slider.get_attribute("value") or 0) > 0.5
-
-
-def test_seed_run_and_method(browser: "Chrome") -> None:
-    from selenium.webdriver import Keys
-
-    before = source(browser, "moved")
-    browser.find_element("id", "shuffle").click()
-    wait(browser, lambda: source(browser, "moved") != before, "another seed")
-    assert source(browser, "moved") == source(browser, "original")
-    assert "0.375" in browser.find_element("id", "scores").text
-    assert len(sliders(browser)) + folded(browser) == 18
-    assert len(sliders(browser)) <= 12
-    browser.find_element("css selector", "#more button").click()
-    wait(browser, lambda: len(sliders(browser)) == 18, "all sliders")
-    last, still = sliders(browser)[-1], source(browser, "moved")
-    press(last, Keys.END)
-    wait(browser, lambda: source(browser, "moved") != still, "the last slider's picture")
-
-    choose(browser, "method", "weights")
-    wait(browser, lambda: "found just now" in browser.find_element("id", "facts").text, "the other method")
-    choose(browser, "run", "vivid")
-    wait(browser, lambda: "VAE" in browser.find_element("id", "facts").text, "the other run")
-    wait(browser, lambda: len(sliders(browser)) + folded(browser) == 6, "its sliders")
-    assert "disentangle evaluate" in browser.find_element("id", "scores").text
-    colours = pixels(browser, "moved")
-    assert any(max(colours[i : i + 3]) - min(colours[i : i + 3]) > 5 for i in range(0, len(colours), 4))
-
-
-def test_two_tabs_share_nothing(browser: "Chrome", address: str) -> None:
-    from selenium.webdriver import Keys
-
-    first, before = browser.current_window_handle, source(browser, "moved")
-    browser.switch_to.new_window("tab")
-    browser.get(address)
-    wait(browser, lambda: sliders(browser) and source(browser, "moved") == before, "the same first picture")
-    press(sliders(browser)[2], Keys.END)
-    wait(browser, lambda: source(browser, "moved") != before, "the second tab's picture")
-    browser.switch_to.window(first)
-    assert source(browser, "moved") == before
-    press(sliders(browser)[0], Keys.END)
-    wait(browser, lambda: source(browser, "moved") != before, "the first tab's picture")
-    assert browser.find_element("css selector", ".strip .name").text == caption(browser, 0)
-    browser.switch_to.window(next(handle for handle in browser.window_handles if handle != first))
-    browser.close()
-    browser.switch_to.window(first)
-
-
-def test_a_damaged_run_is_named_and_the_page_goes_on(browser: "Chrome") -> None:
-    before = source(browser, "moved")
-    choose(browser, "run", "hurt")
-    wait(browser, lambda: "hurt" in browser.find_element("css selector", ".toast-wrap").text, "the message")
-    assert source(browser, "moved") == before
-
-
-def test_nothing_comes_from_elsewhere_and_nothing_is_missing(browser: "Chrome", address: str) -> None:
-    entries = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]  # type: ignore[no-untyped-call]
-    asked = {entry["params"]["request"]["url"] for entry in entries if entry["method"] == "Network.requestWillBeSent"}
-    elsewhere = {url for url in asked if not url.startswith((address, "data:", "blob:", "chrome:", "chrome-"))}
-    assert elsewhere == set()
-    failed = [
-        entry["params"]["response"]["url"]
-        for entry in entries
-        if entry["method"] == "Network.responseReceived" and entry["params"]["response"]["status"] >= 400
-    ]
-    assert failed == []
-
-
-def test_the_picture_stays_in_sight_on_a_phone(browser: "Chrome") -> None:
-    browser.set_window_size(500, 700)
-    browser.execute_script("document.querySelector('#reset').scrollIntoView({block: 'end'})")
-    wait(browser, lambda: browser.execute_script("return window.scrollY") > 100, "the page to scroll")
-    top = browser.execute_script("return document.getElementById('moved').getBoundingClientRect().top")
-    browser.set_window_size(1280, 943)
-    assert 0 <= top < 60
-
-
-def test_it_fits_a_laptop_and_a_phone(browser: "Chrome") -> None:
-    for width, height in ((1280, 943), (500, 900)):  # a window of headless Chromium is at least 500 pixels wide
-        browser.set_window_size(width, height)
-        overflow = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
-        assert overflow <= 0, f"the page scrolls sideways at {width} pixels"
-        assert browser.find_element("id", "moved").size["width"] >= 250
-
-
-def test_pictures_for_programs(address: str) -> None:
-    from gradio_client import Client
-
-    client = Client(address, verbose=False)
-    plain, same, moved = (
-        client.predict("grey", 3, 1.0, amounts, "subspace", api_name="/picture") for amounts in ([], [0.0], [3.0])
+def shown(page: "Page", query: str = "", within: str = ".d-explore .d-moved") -> str:
+    """Hash of the big picture's bytes, once the one that the address means is there."""
+    page.wait_for_function(
+        "(within) => document.querySelector(`${within} img`)?.naturalWidth > 0",
+        arg=within,
     )
-    assert plain == same != moved
-    assert plain.startswith("data:image/png;base64,")
+    source = "async (within) => { const image = document.querySelector(`${within} img`);"
+    source += "const bytes = await (await fetch(image.src)).arrayBuffer(); return Array.from(new Uint8Array(bytes)); }"
+    return hashlib.sha256(bytes(page.evaluate(source, within))).hexdigest()
 
 
-def marked(browser: "Chrome") -> str:
-    return str(browser.find_element("css selector", ".strip .here figcaption").text)
+def expected(runs: Path, edit: Edit) -> str:
+    """Hash of the bytes that an edit means."""
+    view = Studio(runs).open(edit.run, edit.directions)
+    return hashlib.sha256(png_bytes(to_pil(picture(view, edit)))).hexdigest()
 
 
-def folded(browser: "Chrome") -> int:
-    """How many sliders are folded away, by what the page says."""
-    folds = [fold.text for fold in browser.find_elements("css selector", "#more button") if fold.is_displayed()]
-    return int(folds[0].split()[0]) if folds else 0
+def settled(page: "Page") -> Edit:
+    """The edit that the address bar says, once it says what the sliders do."""
+    page.wait_for_timeout(400)
+    return Edit.from_query(page.url)
 
 
-def caption(browser: "Chrome", i: int) -> str:
-    return str(browser.find_element("css selector", f"#direction-{i} label").text)
+def wait_until(page: "Page", condition: Callable[[], bool], what: str) -> None:
+    for _ in range(PATIENCE // 50):
+        if condition():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"waited in vain for {what}")
 
 
-def choose(browser: "Chrome", dropdown: str, text: str) -> None:
-    """Pick the option that starts with ``text``; the page may still be filling the list when it opens."""
+def press(page: "Page", slider: str, key: str, times: int) -> None:
+    page.locator(slider).first.focus()
+    for _ in range(times):
+        page.keyboard.press(key)
 
-    def pick() -> bool:
-        options = browser.find_elements("css selector", "[role=option]")
-        wanted = [option for option in options if str(option.text).strip("✓ \n").startswith(text)]
-        if wanted:
-            wanted[0].click()
-        return bool(wanted)
 
-    browser.find_element("css selector", f"#{dropdown} input").click()
-    wait(browser, pick, f"the option {text!r}")
+def go(page: "Page", tab: str) -> None:
+    page.get_by_role("tab", name=tab).click()
+
+
+def fits(page: "Page") -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+
+
+SLIDER = ".d-explore .d-slider input"
+
+
+def test_explore(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
+    page = visit()
+    before = shown(page)
+    page.select_option(".d-explore [name=run]", "grey")
+    page.wait_for_selector(".d-facts:has-text('GAN')")
+    wait_until(page, lambda: shown(page) == expected(runs, Edit("grey")), "the run's first sample")
+    assert page.locator(SLIDER).count() == 18
+    press(page, SLIDER, "ArrowRight", 30)
+    edit = settled(page)
+    assert [amount for _, amount in edit.coordinates] == [1.5]
+    assert shown(page) == expected(runs, edit) != before
+    box = page.locator(SLIDER).nth(1).bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    for i in range(10):
+        page.mouse.move(box["x"] + box["width"] * (0.5 + 0.03 * i), box["y"] + box["height"] / 2)
+    page.mouse.up()
+    edit = settled(page)
+    assert len(edit.coordinates) == 2
+    wait_until(page, lambda: shown(page) == expected(runs, edit), "the picture of where the drag ended")
+    page.wait_for_selector(".d-cells img")
+    assert page.locator(".d-cells img").count() == 7
+    page.screenshot(path=shots / "explore.png")
+
+    page.get_by_role("button", name="Grid").click()
+    wait_until(page, lambda: page.locator(".d-cells img").count() == 28, "four rows")
+    page.screenshot(path=shots / "grid.png")
+    page.locator(".d-cells button").nth(7 + 6).click()  # the second start, at +3
+    edit = settled(page)
+    assert (edit.seed, 3.0 in dict(edit.coordinates).values()) == (1, True)
+    page.locator(".d-gallery button").nth(5).click()
+    assert settled(page).seed == 5
+    page.get_by_role("button", name="More samples").click()
+    assert page.locator(".d-gallery button").count() == 24
+    page.get_by_role("button", name="Reset").click()
+    wait_until(page, lambda: shown(page) == expected(runs, Edit("grey", seed=5)), "the start again")
+    assert settled(page).coordinates == ()
+
+
+def test_a_link_opens_the_same_picture_after_a_restart(
+    visit: "Callable[..., Page]", runs: Path, tmp_path: Path
+) -> None:
+    query = "?run=vivid&directions=subspace&move=0:2.35,3:-4.5&seed=7&truncation=0.8"
+    first = visit(query)
+    edit = Edit("vivid", "subspace", ((0, 2.35), (3, -4.5)), seed=7, truncation=0.8)
+    wait_until(first, lambda: shown(first) == expected(runs, edit), "the link's picture")
+    link = first.input_value("[name=link]")
+    made = Edit.from_query(link)
+    assert made == Edit(edit.run, edit.directions, edit.coordinates, 7, "", 0.8, made.weights)
+    assert len(made.weights) == 12
+    assert first.locator("[data-place='3'] input").input_value() == "-4.5"
+    again = launch(runs, 0, block=False)
+    try:
+        second = visit(f"?{urlsplit(link).query}", address=again.local_url)
+        wait_until(second, lambda: shown(second) == shown(first), "the same bytes")
+    finally:
+        again.close()
+    third = visit(f"?{re.sub('weights=[0-9a-f]+', 'weights=beef', urlsplit(link).query)}")
+    third.wait_for_selector(".d-message:has-text('other weights')")
+    third.get_by_role("button", name="Show it all the same").click()
+    wait_until(third, lambda: shown(third) == shown(first), "the picture all the same")
+
+
+def test_naming_and_export(visit: "Callable[..., Page]", runs: Path) -> None:
+    page = visit("?run=grey&directions=weights&seed=2")
+    shown(page)
+    press(page, SLIDER, "ArrowLeft", 20)
+    edit = settled(page)
+    place = edit.coordinates[0][0]
+    page.get_by_text("Name this direction").click()
+    page.fill(".d-naming [name=name]", EVIL)
+    page.fill(".d-naming [name=note]", "to the left")
+    page.keyboard.press("Tab")
+    page.get_by_role("button", name="Keep").press("Enter")
+    page.wait_for_selector(".d-kept:has-text('Kept with the run')")
+    assert page.locator(f"[data-place='{place}'] b").inner_text() == EVIL
+    assert page.locator(".d-along h3").inner_text() == EVIL
+    kept = Studio(runs).open("grey", "weights").directions
+    assert (kept.names[place], kept.notes[place]) == (EVIL, "to the left")
+    assert page.locator(f"[data-place='{place}'] input").input_value() == "-1"
+    page.wait_for_selector(".d-cells img")
+    page.wait_for_timeout(400)
+    for name, magic in (("PNG", b"\x89PNG"), ("Strip", b"\x89PNG"), ("GIF", b"GIF8"), ("MP4", b"ftyp")):
+        button = ".d-keep a"
+        with page.expect_download() as download:
+            page.locator(button, has_text=re.compile(f"^{name}$")).click()
+        content = download.value.path().read_bytes()
+        assert magic in content[:16], name
+        if name == "PNG":
+            assert hashlib.sha256(content).hexdigest() == expected(runs, Edit("grey", "weights", edit.coordinates, 2))
+
+
+def test_compare(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
+    page = visit("?run=grey&directions=subspace")
+    shown(page)
+    go(page, "Compare")
+    sides = [f".d-side:nth-child({i}) .d-moved" for i in (1, 2)]
+    page.wait_for_selector(".d-message:has-text('hurt')")  # the next run, which is damaged
+    page.select_option(".d-side:nth-child(2) [name=run]", "vivid")
+    page.wait_for_selector(".d-side:nth-child(2) .d-facts:has-text('VAE')")
+    before = [shown(page, within=side) for side in sides]
+    press(page, ".d-compare .d-slider input", "ArrowRight", 40)
+    wait_until(page, lambda: all(shown(page, within=s) != b for s, b in zip(sides, before)), "both to follow")
+    page.wait_for_timeout(300)
+    for side, run in zip(sides, ("grey", "vivid")):
+        view = Studio(runs).open(run)
+        edit = Edit(run, view.name, ((view.order[0], 2.0),))
+        assert shown(page, within=side) == expected(runs, edit), run
+    page.screenshot(path=shots / "compare.png")
+    page.get_by_role("button", name="Open B in Explore").click()
+    page.wait_for_selector(".d-explore .d-facts:has-text('VAE')")
+    assert settled(page).run == "vivid"
+
+
+def test_scores(visit: "Callable[..., Page]", shots: Path) -> None:
+    page = visit("?run=grey")
+    shown(page)
+    go(page, "Scores")
+    page.wait_for_selector(".d-report .chart")
+    assert "disentangle evaluate" in page.locator(".d-report").inner_text()
+    page.screenshot(path=shots / "scores.png")
+    page.select_option(".d-board [name=run]", "vivid")
+    page.wait_for_selector(".d-report :text('--conditioning-every')")
+
+
+def test_discover_and_cancel(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
+    page = visit("?run=grey")
+    shown(page)
+    go(page, "Discover")
+    page.locator("#discover-name textarea, #discover-name input").first.fill("mine")
+    wait_until(page, lambda: page.input_value("#discover-run input") == "grey", "the run")
+    page.locator("#discover-count input").fill("4")
+    page.locator("#discover-start").click()
+    page.wait_for_selector("#discover-shown :text('Found 4 directions')")
+    page.screenshot(path=shots / "discover.png")
+    assert len(Studio(runs).open("grey", "mine").directions) == 4
+    page.get_by_role("button", name="Steer by them in Explore").click()
+    page.wait_for_selector(".d-facts:has-text('4 directions')")
+    assert settled(page).directions == "mine"
+
+    go(page, "Discover")
+    page.locator("#discover-name textarea, #discover-name input").first.fill("long")
+    page.locator("#discover-method input").click()
+    page.get_by_role("option", name="activations").click()
+    page.locator("#discover-samples input").fill("100000")
+    page.locator("#discover-start").click()
+    page.wait_for_selector("#discover-shown [role=progressbar]")
+    page.locator("#discover-cancel").click()
+    page.wait_for_selector("#discover-shown :text('Cancelled')")
+    page.wait_for_timeout(500)
+    assert not (runs / "grey" / "directions" / "long").exists()
+
+
+def test_a_picture_is_brought_inverted_and_steered(
+    visit: "Callable[..., Page]", runs: Path, shots: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (50, 40), (200, 60, 20)).save(tmp_path / "mine.png")
+    page = visit("?run=vivid")
+    shown(page)
+    go(page, "Picture")
+    page.locator("#picture-run input").click()
+    page.get_by_role("option", name="vivid").click()
+    page.locator("#picture-file input[type=file]").set_input_files(tmp_path / "mine.png")
+    page.wait_for_selector("#picture-file :text('mine')")
+    page.locator("#picture-steps input[type=number]").fill("3")
+    page.locator("#picture-steps input[type=number]").press("Tab")
+    page.locator("#picture-start").click()
+    page.wait_for_selector("#picture-shown :text('They differ by')")
+    page.screenshot(path=shots / "picture.png")
+    page.get_by_role("button", name="Steer it in Explore").click()
+    page.wait_for_selector(".d-photo:visible img")
+    edit = settled(page)
+    assert edit.picture
+    press(page, SLIDER, "ArrowRight", 20)
+    edit = settled(page)
+    wait_until(page, lambda: shown(page) == expected(runs, edit), "the moved picture")
+    again = visit(f"?{edit.to_query()}")
+    wait_until(again, lambda: shown(again) == shown(page), "the link's picture")
+
+
+def test_a_damaged_or_missing_run_is_named_and_the_page_goes_on(visit: "Callable[..., Page]") -> None:
+    page = visit("?run=grey")
+    before = shown(page)
+    page.select_option(".d-explore [name=run]", "hurt")
+    page.wait_for_selector(".d-message:has-text('hurt')")
+    assert page.input_value(".d-explore [name=run]") == "grey"
+    assert shown(page) == before
+    gone = visit("?run=gone")
+    gone.wait_for_selector(".d-message:has-text('no run gone')")
+    gone.select_option(".d-explore [name=run]", "vivid")
+    shown(gone)
+
+
+def test_no_runs_say_what_to_type(visit: "Callable[..., Page]", tmp_path: Path, shots: Path) -> None:
+    empty = launch(tmp_path / "nothing", 0, block=False)
+    try:
+        page = visit(address=empty.local_url)
+        page.wait_for_selector(".d-empty :text('disentangle train scenes-beta-tcvae')")
+        page.screenshot(path=shots / "empty.png")
+        for tab in ("Compare", "Picture", "Scores", "Discover"):
+            go(page, tab)
+        page.locator("#discover-start").click()
+        page.wait_for_selector("#discover-shown :text('choose a run first')")
+    finally:
+        empty.close()
+
+
+def test_two_sessions_share_nothing(visit: "Callable[..., Page]") -> None:
+    one, two = visit("?run=grey"), visit("?run=grey")
+    before = shown(one)
+    assert shown(two) == before
+    press(one, SLIDER, "ArrowRight", 25)
+    wait_until(one, lambda: shown(one) != before, "the first to move")
+    two.wait_for_timeout(300)
+    assert shown(two) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "dark"), [("phone", PHONE, False), ("phone-dark", PHONE, True), ("dark", DESKTOP, True)]
+)
+def test_it_fits_in_light_and_dark(
+    visit: "Callable[..., Page]", shots: Path, name: str, size: dict[str, int], dark: bool
+) -> None:
+    page = visit("?run=grey&directions=subspace&seed=3", dark=dark, size=size)
+    shown(page)
+    press(page, SLIDER, "ArrowRight", 20)
+    page.wait_for_selector(".d-cells img")
+    page.wait_for_timeout(300)
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    red = int(re.findall(r"\d+", background)[0])
+    assert (red < 60) == dark
+    if size is PHONE:
+        page.locator(SLIDER).nth(8).scroll_into_view_if_needed()
+        page.mouse.wheel(0, 300)
+        page.wait_for_timeout(200)
+        assert page.evaluate("window.scrollY") > 100
+        top = page.evaluate("document.querySelector('.d-explore .d-moved').getBoundingClientRect().top")
+        assert 0 <= top < 80, "the picture stays in sight"
+    page.screenshot(path=shots / f"{name}-explore.png")
+    for tab in ("Compare", "Picture", "Scores", "Discover"):
+        page.evaluate("window.scrollTo(0, 0)")
+        go(page, tab)
+        page.wait_for_timeout(500)
+        assert fits(page), f"{tab} scrolls sideways"
+        page.screenshot(path=shots / f"{name}-{tab.lower()}.png")
+
+
+def test_the_keyboard_reaches_everything(visit: "Callable[..., Page]") -> None:
+    page = visit("?run=grey&directions=subspace")
+    shown(page)
+    page.locator(".d-explore [name=run]").focus()
+    seen = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        seen.append(
+            page.evaluate(
+                "document.activeElement.name || document.activeElement.type || document.activeElement.tagName"
+            )
+        )
+    for wanted in ("directions", "reset", "more", "seed", "truncation", "range", "SUMMARY", "strip", "grid"):
+        assert wanted in seen, wanted
+    unnamed = page.evaluate(
+        "[...document.querySelectorAll('.d-app img')].filter((image) => image.src && !image.alt).length"
+    )
+    assert unnamed == 0
+
+
+def test_a_dragged_slider_queues_no_stale_work(visit: "Callable[..., Page]", runs: Path) -> None:
+    page = visit("?run=grey&directions=subspace")
+    shown(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "picture.png?" in request.url else None)
+    moves = """async () => {
+      const slider = document.querySelector(".d-explore .d-slider input");
+      for (let i = 1; i <= 50; i++) {
+        slider.value = i * 0.05; slider.dispatchEvent(new Event("input", { bubbles: true }));
+        if (i % 10 === 0) await new Promise((done) => setTimeout(done, 5));
+      }
+    }"""
+    page.evaluate(moves)
+    edit = settled(page)
+    wait_until(page, lambda: shown(page) == expected(runs, edit), "the last position")
+    assert edit.coordinates[0][1] == 2.5
+    assert len(asked) < 20, "positions passed over are not asked for"

@@ -1,0 +1,217 @@
+"""Runs as the app opens them: what is cached, changed or refused; and pictures that are always the same."""
+
+import dataclasses
+import json
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from disentangle.apps import studio as rooms
+from disentangle.apps.edit import Edit
+from disentangle.apps.studio import KeptPicture, Studio, keep_picture, load_picture, picture, pictures
+from disentangle.directions import Directions, discover
+from disentangle.errors import UserError
+from disentangle.pictures import to_uint8
+from disentangle.training.run import Run
+from tests.runs import gan_run, vae_run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two runs, which no test changes."""
+    folder = tmp_path_factory.mktemp("runs")
+    gan_run(folder / "grey")
+    vae_run(folder / "colour")
+    (folder / "notes").mkdir()
+    return folder
+
+
+@pytest.fixture
+def runs(made: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    shutil.copytree(made, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def studio(runs: Path) -> Studio:
+    return Studio(runs)
+
+
+def test_runs_are_found_or_none(studio: Studio, runs: Path, tmp_path: Path) -> None:
+    assert studio.names() == ["colour", "grey"]
+    assert Studio(runs / "grey").names() == ["grey"]
+    assert len(Studio(runs / "grey").open("grey", "subspace").order) == 18
+    assert Studio(tmp_path / "nowhere").names() == []
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="give a run, or a folder of runs"):
+        Studio(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["other", "notes", "", ".", "..", "../runs/grey", "grey/", "/etc", "a\0b", "x" * 300])
+def test_only_names_of_runs_open_runs(studio: Studio, name: str) -> None:
+    with pytest.raises(UserError, match=r"no run|is no name"):
+        studio.open(name)
+    with pytest.raises(UserError, match="no run"):
+        studio.run(name)
+
+
+def test_a_view_stays_until_something_changes_on_disk(studio: Studio, runs: Path) -> None:
+    first = studio.open("grey", "subspace")
+    assert studio.open("grey", "subspace") is first
+    first.directions.take([3, 8]).save(runs / "grey" / "directions" / "subspace")
+    kept = studio.open("grey", "subspace")
+    assert (len(first.directions), len(kept.directions), kept.note) == (18, 2, "")
+    assert "found just now" in first.note
+    assert kept.generator is first.generator
+    assert kept.fingerprint != first.fingerprint
+    gan_run(runs / "grey", seed=1, step=20)
+    trained = studio.open("grey", "subspace")
+    assert (first.step, trained.step) == (10, 20)
+    assert trained.weights != first.weights
+    assert "belong to other weights" in trained.note
+    shutil.rmtree(runs / "grey")
+    with pytest.raises(UserError, match="no run 'grey'"):
+        studio.open("grey", "subspace")
+
+
+def test_old_generators_make_room_and_their_views_go_with_them(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = studio.open("grey", "subspace")
+    monkeypatch.setattr(rooms, "ROOM", 1)
+    colour = studio.open("colour", "subspace")
+    assert list(studio._generators.values()) == [colour.generator]
+    assert [view for _, view in studio._views.values()] == [colour]
+    assert studio.open("grey", "subspace").generator is not grey.generator
+
+
+def test_views_are_bounded(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "KEPT", 2)
+    for method in ("subspace", "weights", "random"):
+        studio.open("grey", method)
+    assert list(studio._views) == [("grey", "weights"), ("grey", "random")]
+
+
+def test_directions_that_are_not_there_are_named_with_what_finds_them(studio: Studio, runs: Path) -> None:
+    with pytest.raises(UserError, match=r"no directions 'jacobian' yet.*disentangle discover .*--method jacobian"):
+        studio.open("grey", "jacobian")
+    with pytest.raises(UserError, match=r"no directions 'mine'.*none yet"):
+        studio.open("grey", "mine")
+    (runs / "grey" / "directions" / "weights").mkdir(parents=True)
+    (runs / "grey" / "directions" / "weights" / "directions.safetensors").write_bytes(b"")
+    assert "could not be read" in studio.open("grey", "weights").note
+    other = Run.open(runs / "colour")
+    found: Directions = discover(other.load_generator(), "subspace", weights=other.weights_hash())
+    found.save(runs / "grey" / "directions" / "mine")
+    with pytest.raises(UserError, match="belong to other weights"):
+        studio.open("grey", "mine")
+
+
+def test_a_damaged_run_is_named(studio: Studio, runs: Path) -> None:
+    next((runs / "grey").glob("checkpoints/*/ema/*.safetensors")).write_bytes(b"cut")
+    with pytest.raises(UserError, match=r"grey.*damaged"):
+        studio.open("grey")
+    assert studio.open("colour").run.name == "colour"
+
+
+def test_a_name_is_kept_with_the_run_and_moves_nothing(studio: Studio, runs: Path) -> None:
+    view = studio.open("grey", "weights")
+    edit = Edit("grey", "weights", ((4, 2.0),))
+    before = picture(view, edit)
+    named = studio.rename(view, 4, "  <b>size</b> ", "bigger\nto the right")
+    assert named.directions.names[4] == "<b>size</b>"
+    assert named.directions.notes[4] == "bigger\nto the right"
+    assert (named.fingerprint, named.note) == (view.fingerprint, "")
+    assert torch.equal(picture(named, edit), before)
+    again = Studio(runs).open("grey", "weights").directions
+    assert (again.names, again.notes) == (named.directions.names, named.directions.notes)
+    for k, name, note, said in (
+        (18, "x", "", "no direction 18"),
+        (-1, "x", "", "no direction -1"),
+        (0, "x" * 61, "", "60 characters"),
+        (0, "x\ny", "", "60 characters"),
+        (0, "", "x" * 501, "a note 500"),
+        (0, "<b>size</b>", "", "called '<b>size</b>' already"),
+    ):
+        with pytest.raises(UserError, match=said):
+            studio.rename(named, k, name, note)
+    view.directions.take([1]).save(runs / "grey" / "directions" / "weights")
+    with pytest.raises(UserError, match="have changed since"):
+        studio.rename(named, 4, "y", "")
+
+
+def test_a_picture_is_of_its_edit_alone(studio: Studio) -> None:
+    view = studio.open("grey", "weights")
+    edit = Edit("grey", "weights", ((2, 1.5), (7, -2.0)), seed=3, truncation=0.7)
+    start = 0.7 * view.generator.sample_latents(1, torch.Generator().manual_seed(3))
+    steps = 1.5 * view.directions.sigma[2] * view.directions.vectors[2]
+    steps = steps - 2.0 * view.directions.sigma[7] * view.directions.vectors[7]
+    expected = to_uint8(view.generator.synthesize(start + steps))[0]
+    found = picture(view, edit)
+    assert found.dtype == torch.uint8
+    assert (found.int() - expected.int()).abs().max() <= 1  # the order of the sums
+    assert (found.int() - picture(view, Edit("grey", "weights", seed=3, truncation=0.7)).int()).abs().max() > 5
+    with pytest.raises(UserError, match="no direction 18: weights of grey has 18"):
+        picture(view, Edit("grey", "weights", ((18, 1.0),)))
+    assert torch.equal(picture(view, dataclasses.replace(edit, weights=view.weights[:8])), found)
+    with pytest.raises(UserError, match="made with other weights"):
+        picture(view, dataclasses.replace(edit, weights="0" * 8 if view.weights[0] != "0" else "1"))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_pictures_of_many_threads_are_the_same_to_the_bit(studio: Studio, threads: int) -> None:
+    view, before = studio.open("colour", "subspace"), torch.get_num_threads()
+    edits = [Edit("colour", "subspace", ((0, 0.1 * i),), seed=i) for i in range(12)]
+    alone = [picture(view, edit) for edit in edits]
+    wrong: list[int] = []
+
+    def draw() -> None:
+        torch.set_num_threads(threads)
+        wrong.extend(i for i, edit in enumerate(edits) if not torch.equal(picture(view, edit), alone[i]))
+        assert torch.get_num_threads() == threads
+
+    workers = [threading.Thread(target=draw) for _ in range(4)]
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    finally:
+        torch.set_num_threads(before)
+    assert wrong == []
+
+
+def test_a_kept_picture_is_where_an_edit_starts(studio: Studio, runs: Path) -> None:
+    view = studio.open("grey", "subspace")
+    latents = torch.full((1, view.generator.latent_size), 0.25)
+    original = torch.zeros(1, 32, 32, dtype=torch.uint8)
+    name = keep_picture(view.run, KeptPicture(latents, original, view.weights, 0.5))
+    assert keep_picture(view.run, KeptPicture(latents, original, view.weights, 0.5)) == name
+    assert pictures(view.run) == [name]
+    kept = load_picture(view.run, name)
+    assert torch.equal(kept.latents, latents)
+    assert kept.error == 0.5
+    assert torch.equal(rooms.start(view, Edit("grey", picture=name, truncation=0.5)), latents / 2)
+    file = runs / "grey" / "pictures" / f"{name}.safetensors"
+    for damage in (
+        {"latents": latents * torch.nan, "original": original},
+        {"latents": latents[0], "original": original},
+        {"latents": latents},
+    ):
+        described = {"picture": json.dumps({"weights": view.weights, "error": 0.5})}
+        file.write_bytes(safetensors.torch.save(damage, described))
+        with pytest.raises(UserError, match="is damaged"):
+            load_picture(view.run, name)
+    file.write_bytes(os.urandom(100))
+    with pytest.raises(UserError, match="is damaged"):
+        load_picture(view.run, name)
+    keep_picture(view.run, KeptPicture(latents, original, "0" * 64, 0.5))
+    other = next(found for found in pictures(view.run) if found != name)
+    with pytest.raises(UserError, match="other weights"):
+        picture(view, Edit("grey", picture=other))
+    with pytest.raises(UserError, match="no inverted picture 'none'"):
+        load_picture(view.run, "none")
