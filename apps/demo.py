@@ -17,6 +17,9 @@ RECIPE = "scenes-vae"
 EVALUATE = ("--train-samples", "4000", "--test-samples", "2000", "--samples", "1000")
 """How the demo is scored: on fewer samples than `disentangle evaluate` takes by itself, to be done in a minute."""
 
+DISCOVER = ("--no-factors",)
+"""How its directions are measured: without the network that reads factors, whose training takes another minute."""
+
 
 @dataclass(frozen=True)
 class Args:
@@ -66,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
         evaluate.main([str(run.path), *EVALUATE])
     if not (run.path / "directions" / "subspace" / "traversal.gif").exists():
         logger.info("3/3  directions")
-        discover.main([str(run.path)])
+        discover.main([str(run.path), *DISCOVER])
     logger.info("done in %s; what there is to see:", clock(time.monotonic() - began))
     for name in ("report.html", "directions/subspace/strips.png", "directions/subspace/traversal.gif"):
         sys.stdout.write(f"  {run.path / name}\n")

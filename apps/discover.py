@@ -1,33 +1,44 @@
-"""``disentangle discover``: find latent directions of a run and draw what they do."""
+"""``disentangle discover``: find latent directions of a run, measure what speaks for each, and draw what they do."""
 
 import logging
+import math
+import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from disentangle.apps.arguments import parse
+from disentangle.apps.edit import Edit
+from disentangle.apps.progress import stages
 from disentangle.errors import UserError, check_seed
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
+if TYPE_CHECKING:  # imported where it is used: `disentangle discover --help` must not wait for torch
     from disentangle.directions import Directions
     from disentangle.generator import Generator
     from disentangle.training.run import Run
 
 logger = logging.getLogger(__name__)
 
+Progress = Callable[[float, str], None]
+
 LOOP_ROWS, LOOP_COLUMNS = 3, 6
+FILE = "directions.safetensors"
+SAME = 0.99
+"""Cosine from which on a direction is the one that was found before, and keeps its name."""
 
 
 @dataclass(frozen=True)
 class Args:
-    """Find latent directions of a run, measure how much each changes the pictures, and draw the most active.
+    """Find latent directions of a run, measure what each does and whether it can be believed, and draw the best.
 
-    Writes directions.safetensors, directions.json, strips.png and traversal.gif to RUN/directions/METHOD.
+    Writes directions.safetensors, strips.png and traversal.gif to RUN/directions/NAME. Names and notes that people gave
+    to directions that are found again are kept. The first discovery on a labelled data set trains a network that reads
+    its factors, in about a minute, and keeps it for all later ones.
 
     example: disentangle discover runs/fashion --method weights --directions 6
     """
@@ -35,103 +46,260 @@ class Args:
     run: Annotated[Path, tyro.conf.Positional]
     """The run folder."""
     method: str = "auto"
-    """subspace (the learned axes), weights (SeFa), coordinate or random (baselines); auto is the subspace where there
-    is one, else the coordinates of a model with an encoder, else the weights."""
-    layer: tuple[str, ...] = ()
+    """subspace (the learned axes), weights (SeFa), activations (GANSpace), jacobian, hspace (diffusion models),
+    coordinate or random (baselines); auto is the subspace where there is one, else the coordinates of a model with an
+    encoder, else the weights."""
+    name: str = ""
+    """The folder in RUN/directions; by default the method's name."""
+    count: int | None = None
+    """Keep this many, those of the largest singular values; by default all, or as many as the method finds unasked."""
+    layers: tuple[str, ...] = ()
     """Only these layers, such as "layer 2"; all by default."""
-    directions: int = 8
-    """How many to draw at most, the most active first; those that hardly change the picture are left out, not lost."""
     seed: int = 0
-    """Where the drawings start, and what the random method and the measurement draw from."""
+    """Where the drawings start, and what methods and measurements draw from."""
+    seeds: int = 2
+    """How many other seeds to find the directions again with, to see by how much they turn; 0 for none."""
+    samples: int | None = None
+    """Latents that activations, jacobian and hspace take; by default what the method says."""
+    module: str | None = None
+    """Of which part of the network to take the activations: its dotted name."""
+    stack: bool = False
+    """Treat the layers that see the same latents as one (weights, subspace, coordinate, random)."""
+    unit_rows: bool = False
+    """Bring the rows of a layer's matrix to unit length before its directions are found (likewise)."""
+    steps: bool = True
+    """Measure how far a step of one sigma takes the picture, to a network that has seen many."""
+    factors: bool = True
+    """Measure which of the data set's known factors each direction moves, where there are any."""
+    directions: int = 8
+    """How many to draw at most, the best first; those that hardly change the picture are left out, not lost."""
     rows: int = 1
     """Rows of pictures a direction in strips.png, each from another starting point."""
-    samples: int = 16
-    """Pictures on which the activeness is measured."""
-    stack: bool = False
-    """Treat the layers that see the same latents as one."""
-    unit_rows: bool = False
-    """Bring the rows of a layer's matrix to unit length before its directions are found."""
 
 
 def main(argv: list[str]) -> None:
     """Run the command."""
     args = parse(Args, args=argv, prog="disentangle discover")
-    check_seed(args.seed)
-    for name in ("directions", "rows", "samples"):
-        if getattr(args, name) < 1:
-            raise UserError(f"--{name} must be at least 1, got {getattr(args, name)}")
+    check(args)
 
-    import torch
     from rich.console import Console
 
-    from disentangle.directions.draw import gif_bytes, loop, strips
-    from disentangle.pictures import png_bytes
-    from disentangle.training.files import write_atomic
+    from disentangle.apps.discoveries import following, table
+    from disentangle.directions import natural_method
     from disentangle.training.run import Run
 
     run = Run.open(args.run)
     generator = run.load_generator()
-    found = find(
-        run,
-        generator,
-        args.method,
-        layer=args.layer or None,
-        stack=args.stack,
-        unit_rows=args.unit_rows,
-        seed=args.seed,
-        samples=args.samples,
-    )
-    # Those that hardly move the picture are kept in the file, and left out of what people look at.
-    order = [k for k in found.ranking(args.directions) if not found.still[k]] or found.ranking(1)
-    latents = generator.sample_latents(max(args.rows, LOOP_ROWS), torch.Generator().manual_seed(args.seed))
-    folder = run.path / "directions" / found.method
-    found.save(folder)
-    write_atomic(folder / "strips.png", png_bytes(strips(generator, found, latents[: args.rows], order)))
-    moving = order[:LOOP_COLUMNS]
-    write_atomic(folder / "traversal.gif", gif_bytes(loop(generator, found, latents[:LOOP_ROWS], moving)))
-    Console(file=sys.stdout).print(table(found, order))
+    method = natural_method(generator) if args.method == "auto" else args.method
+    name = args.name or method
+    before = earlier(run, name, method)
+    with stages() as progress:
+        found = find(
+            run,
+            generator,
+            method,
+            count=args.count,
+            layers=args.layers or None,
+            seed=args.seed,
+            options=chosen(args),
+            steps=args.steps,
+            factors=args.factors,
+            seeds=args.seeds,
+            progress=lambda share, text: progress(0.95 * share, text),
+        )
+        found = keep_names(found, before)
+        order = [k for k in found.ranking() if not found.still[k]] or found.ranking(1)
+        progress(0.95, "drawing")
+        files = drawn(generator, found, order[: args.directions], args.seed, args.rows)
+    folder = run.path / "directions" / name
+    write(folder, found, files, before)
+    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 140)
+    console.print(table(found, order))
+    for line in following(run.path, name, found, order):
+        console.print(line, markup=False, soft_wrap=True)
     logger.info(
         "step %d, seed %d; %d directions, strips.png and traversal.gif in %s", run.step, args.seed, len(found), folder
     )
 
 
+def check(args: Args) -> None:
+    """Raise :class:`UserError` where a number or the name makes no sense."""
+    check_seed(args.seed)
+    for name, least in (("directions", 1), ("rows", 1), ("count", 1), ("samples", 1), ("seeds", 0)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise UserError(f"--{name} must be at least {least}, got {value}")
+    Edit("run", directions=args.name)  # whose names have no slash
+    if args.name.startswith("."):
+        raise UserError(f"--name {args.name} would be a hidden folder: begin it with a letter or a number")
+
+
+def chosen(args: Args) -> dict[str, Any]:
+    """The method's own options, as far as they were given."""
+    given = {"samples": args.samples, "module": args.module, "stack": args.stack, "unit_rows": args.unit_rows}
+    return {name: value for name, value in given.items() if value}
+
+
 def find(
     run: "Run",
     generator: "Generator",
-    method: str,
+    method: str = "auto",
     *,
-    layer: tuple[str, ...] | None = None,
-    stack: bool = False,
-    unit_rows: bool = False,
+    count: int | None = None,
+    layers: Sequence[str] | None = None,
     seed: int = 0,
+    options: Mapping[str, Any] = MappingProxyType({}),
     samples: int = 16,
+    steps: bool = False,
+    factors: bool = False,
+    seeds: int = 0,
+    progress: Progress | None = None,
 ) -> "Directions":
     """Directions of a run's generator with their activeness, bound to its weights by their hash.
+
+    Args:
+        run: the run.
+        generator: its newest averaged generator.
+        method: as :func:`disentangle.directions.discover` takes it, like ``count``, ``layers`` and ``seed``.
+        count: how many.
+        layers: which.
+        seed: what is drawn from.
+        options: of the method.
+        samples: pictures on which the activeness is measured.
+        steps: also measure step sizes, by the network that is installed.
+        factors: also measure which factors of the run's data set are moved, where it has any.
+        seeds: also find them again with so many other seeds.
+        progress: is told the share that is done and what is being done. What it raises ends the discovery.
 
     Raises:
         UserError: as :func:`disentangle.directions.discover` does.
     """
-    from disentangle.directions import discover, measure_activeness
+    from disentangle.directions import discover, measure_activeness, measure_seed_stability, measure_step_sizes
 
-    options = {name: True for name, wanted in (("stack", stack), ("unit_rows", unit_rows)) if wanted}
-    found = discover(generator, method, layers=layer, seed=seed, weights=run.weights_hash(), **options)
-    return measure_activeness(generator, found, samples=samples, seed=seed)
+    # Shares of the whole time, roughly.
+    weights = {"find": 3, "active": 2, "seeds": 3 * seeds, "steps": 6 * steps, "factors": 8 * factors}
+    whole, begun = sum(weights.values()), 0
+
+    def part(name: str) -> Progress:
+        nonlocal begun
+        start, begun = begun, begun + weights[name]
+        tell = progress or (lambda share, text: None)
+        return lambda share, text: tell((start + weights[name] * share) / whole, text)
+
+    common: dict[str, Any] = {"count": count, "layers": layers, "seed": seed, "weights": run.weights_hash()}
+    found = discover(generator, method, progress=part("find"), **common, **options)
+    found = measure_activeness(generator, found, samples=samples, seed=seed, progress=part("active"))
+    if seeds:
+        found = measure_seed_stability(generator, found, seeds=seeds, progress=part("seeds"))
+    if steps:
+        from disentangle.metrics.perceptual import load_distance
+
+        distance = load_distance(device=generator.sample_latents(1).device)
+        found = measure_step_sizes(generator, found, distance, seed=seed, progress=part("steps"))
+    return _with_effects(run, generator, found, seed, part("factors")) if factors else found
 
 
-def table(directions: "Directions", order: list[int]) -> "Table":
-    """The directions at ``order`` as a table."""
-    from rich.table import Table
+def _with_effects(run: "Run", generator: "Generator", found: "Directions", seed: int, tell: Progress) -> "Directions":
+    """With what they do to known factors; as they are where the data have none or are not here."""
+    from disentangle.directions import measure_effects
+    from disentangle.training.reader import factor_reader
 
-    drawn = Table(title=f"{directions.method}: {len(order)} of {len(directions)} directions, the most active first")
-    drawn.add_column("direction")
-    for name in ("singular value", "gap", "activeness"):
-        drawn.add_column(name, justify="right")
-    for k in order:
-        gap = float(directions.gaps[k])
-        drawn.add_row(
-            directions.labels[k],
-            f"{float(directions.singular_values[k]):.4g}",
-            "repeated" if bool(directions.repeated[k]) else "alone" if gap == float("inf") else f"{gap:.3f}",
-            "" if directions.activeness is None else f"{float(directions.activeness[k]):.2g}",
+    try:
+        reader = factor_reader(
+            run.data(),
+            device=generator.sample_latents(1).device,
+            progress=lambda share, text: tell(0.8 * share, text),
         )
-    return drawn
+    except UserError as error:
+        logger.warning("which factors the directions move is not known: %s", error)
+        return found
+    if reader is None:
+        return found
+    return measure_effects(
+        generator,
+        found,
+        reader,
+        factors=reader.factors,
+        readable=reader.readable,
+        noise=reader.noise,
+        seed=seed,
+        progress=lambda share, text: tell(0.8 + 0.2 * share, text),
+    )
+
+
+def drawn(
+    generator: "Generator", found: "Directions", order: Sequence[int], seed: int, rows: int = 1
+) -> dict[str, bytes]:
+    """The drawings of the directions at ``order``, by the names of their files."""
+    import torch
+
+    from disentangle.directions.draw import gif_bytes, loop, strips
+    from disentangle.pictures import png_bytes
+
+    latents = generator.sample_latents(max(rows, LOOP_ROWS), torch.Generator().manual_seed(seed))
+    frames = loop(generator, found, latents[:LOOP_ROWS], order[:LOOP_COLUMNS])
+    return {
+        "strips.png": png_bytes(strips(generator, found, latents[:rows], order)),
+        "traversal.gif": gif_bytes(frames),
+    }
+
+
+def earlier(run: "Run", name: str, method: str) -> "Directions | None":
+    """The directions that lie under ``name`` already; ``None`` where there are none that can be read.
+
+    Raises:
+        UserError: where another method found them, so that they must not be replaced.
+    """
+    from disentangle.directions import METHODS, Directions
+
+    if name in ("auto", *METHODS) and name != method and method in METHODS:
+        raise UserError(f"--name {name} is the name of a method, and these come from {method}: choose another name")
+    try:
+        before = Directions.load(run.path / "directions" / name)
+    except UserError:
+        return None
+    if before.method != method and method in METHODS:
+        raise UserError(
+            f"{run.path / 'directions' / name} holds directions of the method {before.method}, not {method}: choose "
+            "another --name"
+        )
+    return before
+
+
+def keep_names(found: "Directions", before: "Directions | None") -> "Directions":
+    """Give directions the names and notes that people gave to the same ones before, in the same weights."""
+    from disentangle.directions import match
+
+    if before is None or before.weights != found.weights or before.vectors.shape[1] != found.vectors.shape[1]:
+        return found
+    matches = match(found, before)
+    names, notes = list(found.names), list(found.notes)
+    for (k, old), angle in zip(matches.pairs, matches.angles.tolist(), strict=True):
+        if angle <= math.degrees(math.acos(SAME)):
+            names[k], notes[k] = names[k] or before.names[old], notes[k] or before.notes[old]
+    return replace(found, names=tuple(names), notes=tuple(notes))
+
+
+def write(folder: Path, found: "Directions", files: Mapping[str, bytes], before: "Directions | None") -> None:
+    """Write the directions and their drawings, all or none.
+
+    Where people named directions that are not among those found, their file is kept beside, as ``NAME-before``.
+
+    Raises:
+        UserError: where they cannot be written.
+    """
+    from disentangle.apps.report import write_together
+
+    if before is not None:
+        said = {word for words in (before.names, before.notes) for word in words if word}
+        if said - {*found.names, *found.notes}:
+            places = (folder.with_name(f"{folder.name}-before{i or ''}") for i in range(1, 1000))
+            aside = next(place for place in places if not place.exists())
+            before.save(aside)
+            logger.warning("directions with names that were not found again are kept in %s", aside)
+    write_together(folder, {**files, FILE: found.to_bytes()})
+
+
+def quoted(path: Path | str) -> str:
+    """As a shell takes it."""
+    return shlex.quote(str(path))

@@ -39,3 +39,20 @@ def progress(label: str, total: int) -> Iterator[Advance]:
             lambda count: bars.advance(task, count),
             lambda count: bars.update(task, completed=count),
         )
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[float, str], None]]:
+    """A bar on standard error of a task that says itself, again and again, what it is doing; where a person sees it.
+
+    Gives what is told the share that is done, in [0, 1], and what is being done.
+    """
+    if not sys.stderr.isatty():
+        yield lambda share, text: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(file=sys.stderr), transient=True) as bars:
+        task = bars.add_task("", total=1.0)
+        yield lambda share, text: bars.update(task, completed=share, description=text)

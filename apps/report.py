@@ -32,6 +32,7 @@ from disentangle.training.files import disk_errors, write_atomic
 Json = dict[str, Any]
 
 KNOWS = "; beside it stands the factor that the code of this direction knows most about, and how much of it"
+MOVES = "; beside it stands the factor that moves most where the direction is followed, and its share of all that moves"
 
 IN_USE, KL = "variance of a code over the data", "nats that a code carries about a picture (KL divergence)"
 
@@ -111,7 +112,8 @@ def render(report: Json, pictures: Pictures, history: Sequence[Mapping[str, Any]
         figures=_figures(pictures),
         directions=directions | {"steps": [_signed(position) for position in directions["positions"]]},
         rest=_rest(directions),
-        knows=KNOWS if any("factor" in entry for entry in shown) else "",
+        knows=(MOVES if any(entry.get("moves") for entry in shown) else "")
+        + (KNOWS if any("factor" in entry for entry in shown) else ""),
         strips=[
             {"name": entry["name"], "detail": _detail(entry), "picture": data_uri(sheet(strip, len(strip)))}
             for entry, strip in zip(shown, pictures.strips, strict=True)
@@ -143,13 +145,19 @@ def _figures(pictures: Pictures) -> dict[str, str]:
 
 
 def _detail(entry: Json) -> str:
-    known = f" · knows {entry['share']:.0%} of {entry['factor']}" if "factor" in entry else ""
-    return f"{number(entry['activity'])}{known}"
+    words = [number(entry["activeness"])]
+    if entry.get("moves"):
+        words.append(f"moves {entry['moves']}, {entry['purity']:.0%} of all that it moves")
+    if "factor" in entry:
+        words.append(f"knows {entry['share']:.0%} of {entry['factor']}")
+    return " · ".join([*words, *entry["doubts"]])
 
 
 def _rest(directions: Json) -> str:
     hidden = directions["count"] - len(directions["shown"])
-    return f"; the other {hidden} do less or next to nothing" if hidden > 1 else ""
+    rest = f"; the other {hidden} do less or next to nothing" if hidden > 1 else ""
+    layers = ", ".join(directions["collapsed"])
+    return f"{rest}, and {layers} nothing at all" if rest and layers else rest
 
 
 def _signed(position: float) -> str:

@@ -7,6 +7,7 @@ from disentangle.models.diffusion import HSpaceDiffusion
 from disentangle.models.discriminator import Discriminator
 from disentangle.models.eigengan import EigenGAN
 from disentangle.models.encoder import LatentEncoder
+from disentangle.models.factor_reader import FactorReader
 from disentangle.models.latent_discriminator import LatentDiscriminator
 from disentangle.models.quantized import QLAE, Tripod
 from disentangle.models.recogniser import Recogniser
@@ -26,6 +27,7 @@ __all__ = [
     "DecorrelatedBatchNorm2d",
     "Discriminator",
     "EigenGAN",
+    "FactorReader",
     "FactorVAE",
     "GaussianVAE",
     "GlobalCovariancePooling",

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from disentangle.apps.evaluate import Settings
 from disentangle.apps.evaluation.classifier_scores import Integers, confusions, mistakes, score_classifier
 from disentangle.apps.evaluation.measure import Clock, Json, foot, head
-from disentangle.apps.evaluation.subject import describe, load_model
+from disentangle.apps.evaluation.subject import load_model
 from disentangle.apps.evaluation.team import BATCH
 from disentangle.apps.history import KAPPA, curves_of
 from disentangle.data import ClassLabels, ImageSet
+from disentangle.data.identity import describe
 from disentangle.errors import UserError
 from disentangle.pictures import from_uint8
 from disentangle.training.draws import seeded

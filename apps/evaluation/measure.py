@@ -22,7 +22,7 @@ from disentangle.apps.evaluation.subject import DEFAULT_PICTURES, Subject, versi
 from disentangle.apps.evaluation.suite import CODES, select
 from disentangle.apps.evaluation.team import Team
 from disentangle.apps.report import Pictures
-from disentangle.directions import discover, measure_activeness
+from disentangle.directions import Directions, discover, measure_activeness
 from disentangle.directions.draw import traverse
 from disentangle.errors import UserError
 from disentangle.generator import Generator
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
-VERSION = 2
+VERSION = 3
 """Version of ``report.json``."""
 
 SHOWN, SHOWN_PAIRS = 48, 24
@@ -42,9 +42,6 @@ SHOWN, SHOWN_PAIRS = 48, 24
 
 STRIPS, REACH, COLUMNS = 8, 3.0, 9
 """Directions in the report at most, and how far, in standard deviations, and in how many pictures each is followed."""
-
-FAINT = 0.005
-"""Share of the strongest direction's activity below which a direction is not worth a strip."""
 
 ALONE = 0.999
 """Entry of a direction's vector, of unit length, from which on it moves one latent alone."""
@@ -237,7 +234,7 @@ def measure(
             labelled, codes = subject.labelled
     scores = compute(tasks, wanted, done, team, ledger, clock)
     with clock("directions"):
-        directions, strips = follow(subject.model, settings.seed)
+        directions, strips = follow(subject.model, settings.seed, run, subject.weights)
     if codes is not None and labelled is not None and coder is not None:
         with quiet():
             gap = mig(*labelled.to_learn)
@@ -297,27 +294,52 @@ def show(subject: Subject, strips: list[Tensor]) -> Pictures:
     return Pictures(generated, subject.data.images(subject.chosen[: min(SHOWN, subject.count)]), pairs, strips)
 
 
-def follow(model: Generator, seed: int) -> tuple[Json, list[Tensor]]:
-    """The most active of the directions that the training meant to separate, and one strip of pictures along each."""
-    found = measure_activeness(model, discover(model, seed=seed), seed=seed)
+def follow(model: Generator, seed: int, run: Run | None = None, weights: str = "") -> tuple[Json, list[Tensor]]:
+    """The best of the directions that the training meant to separate, and one strip of pictures along each.
+
+    They are found anew, which takes no time. Where the run has a file of the same ones, with what has been measured of
+    them since and how people named them, the report has that, too.
+    """
+    found = discover(model, seed=seed, weights=weights)
+    found = stored(run, found) or measure_activeness(model, found, seed=seed)
     positions = torch.linspace(-REACH, REACH, COLUMNS).tolist()
     start = model.sample_latents(1, seeded(seed, "strips"))
-    best = found.ranking(STRIPS)
-    activeness = (torch.zeros(len(found)) if found.activeness is None else found.activeness).tolist()
-    best = [k for k in best if activeness[k] >= FAINT * max(activeness)]
-    entries = []
-    for k, label in enumerate(found.labels):
-        axis = int(found.vectors[k].argmax())
-        moved = axis if float(found.vectors[k, axis]) > ALONE else None
-        entries.append({"name": label, "activity": activeness[k], "latent": moved})
+    best = [k for k in found.ranking() if not found.still[k]][:STRIPS]
     info = {
         "discoverer": found.method,
         "count": len(found),
         "positions": positions,
-        "all": entries,
+        "all": [_entry(found, k) for k in range(len(found))],
         "shown": best,
+        "collapsed": list(found.collapsed),
     }
     return info, [traverse(model, found, k, start, positions) for k in best]
+
+
+def stored(run: Run | None, found: Directions) -> Directions | None:
+    """The run's file of the very directions in ``found``, if it has one, of which the activeness is known."""
+    if run is None or not found.weights:
+        return None
+    try:
+        kept = Directions.load(run.path / "directions" / found.method)
+    except UserError:
+        return None
+    same = kept.weights == found.weights and kept.method == found.method and torch.equal(kept.vectors, found.vectors)
+    return kept if same and kept.activeness is not None else None
+
+
+def _entry(found: Directions, k: int) -> Json:
+    """What the report says of a direction."""
+    axis = int(found.vectors[k].argmax())
+    activeness = found.activeness
+    entry: Json = {
+        "name": found.labels[k],
+        "activeness": 0.0 if activeness is None else float(activeness[k]),
+        "latent": axis if float(found.vectors[k, axis]) > ALONE else None,
+        "doubts": list(found.doubts(k)),
+    }
+    purity = found.purity
+    return entry if purity is None else entry | {"moves": found.moves[k], "purity": float(purity[k])}
 
 
 def clipped(subject: Subject, coded: bool) -> list[str]:

@@ -50,8 +50,11 @@ class DirectionFile(TypedDict):
     """A direction."""
 
     name: str
-    activity: Annotated[float, Field(description="variance of a pixel in [-1, 1] between −2, 0 and 2 σ")]
+    activeness: Annotated[float, Field(description="variance of a pixel in [-1, 1] between −2, 0 and 2 σ")]
     latent: Annotated[int | None, Field(description="which latent it moves, if it moves one alone")]
+    doubts: Annotated[list[str], Field(description="what speaks against it")]
+    moves: NotRequired[Annotated[str, Field(description="the known factor that it moves most; empty for none")]]
+    purity: NotRequired[Annotated[float, Field(description="share of that factor in all that it moves")]]
     factor: NotRequired[Annotated[str, Field(description="the factor that its code knows most about")]]
     share: NotRequired[Annotated[float, Field(description="how much of the factor's entropy that is")]]
 
@@ -63,7 +66,8 @@ class DirectionsFile(TypedDict):
     count: int
     positions: Annotated[list[float], Field(description="of the pictures of a strip, in σ")]
     all: list[DirectionFile]
-    shown: Annotated[list[int], Field(description="which of them have a strip in the page")]
+    shown: Annotated[list[int], Field(description="which of them have a strip in the page, the best first")]
+    collapsed: Annotated[list[str], Field(description="layers none of whose directions changes the picture")]
 
 
 class DifferenceFile(TypedDict):
@@ -93,7 +97,7 @@ class AgainstFile(TypedDict):
 class ReportFile(TypedDict):
     """The contents of ``report.json``."""
 
-    version: Annotated[Literal[2], Field(description="of this schema")]
+    version: Annotated[Literal[3], Field(description="of this schema")]
     run: Annotated[str, Field(description="name of the run, or of the file of codes")]
     kind: Literal["gan", "vae", "diffusion", "classifier", "codes"]
     model: NotRequired[str]

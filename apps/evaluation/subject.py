@@ -1,6 +1,5 @@
 """What is scored: a run's model and data, and what several scores need of them, made once."""
 
-import hashlib
 import platform
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -23,7 +22,8 @@ from disentangle.apps.evaluation.pictures import (
 )
 from disentangle.apps.evaluation.score import Labelled
 from disentangle.apps.evaluation.team import Team
-from disentangle.data import ImageSet, LabelledSet
+from disentangle.data import LabelledSet
+from disentangle.data.identity import content_of, describe
 from disentangle.errors import UserError
 from disentangle.generator import Generator
 from disentangle.training.draws import seeded
@@ -36,9 +36,6 @@ Json = dict[str, Any]
 
 DEFAULT_PICTURES = 2_000
 """Pictures on each side of a comparison, if nothing else is asked for."""
-
-SEEN = 64
-"""Pictures by which a data set is known."""
 
 RECONSTRUCTED = 1_000
 """Pictures whose reconstruction is measured."""
@@ -199,27 +196,6 @@ def load_model(run: Run, step: int, device: torch.device) -> tuple[Generator, st
     folder = run.checkpoint_path(step) / "ema"
     weights = hash_network(folder)
     return cast(Generator, load_network(folder).to(device=device).eval().requires_grad_(False)), weights
-
-
-def describe(data: ImageSet) -> Json:
-    """The data set as the report names it."""
-    factors = list(data.factor_names) if isinstance(data, LabelledSet) else None
-    return {
-        "name": data.name,
-        "size": data.size,
-        "channels": data.channels,
-        "pictures": len(data),
-        "factors": factors,
-    }
-
-
-def content_of(data: ImageSet) -> str:
-    """SHA-256 of some of a set's pictures and factors, so that other files under the same name are another set."""
-    chosen = torch.linspace(0, len(data) - 1, min(SEEN, len(data)), dtype=torch.float64).long()
-    digest = hashlib.sha256(data.images(chosen).numpy().tobytes())
-    if isinstance(data, LabelledSet):
-        digest.update(data.factors(chosen).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -4,20 +4,26 @@ from disentangle.directions.activeness import measure_activeness
 from disentangle.directions.angles import principal_angles
 from disentangle.directions.discover import discover, natural_method, option_names, spectral_gaps
 from disentangle.directions.edits import combine, move, place
+from disentangle.directions.effects import Reader, largest_change, measure_effects
 from disentangle.directions.file import Directions
 from disentangle.directions.matching import Matches, match
 from disentangle.directions.methods import METHODS
 from disentangle.directions.stability import measure_seed_stability
+from disentangle.directions.step_sizes import measure_step_sizes
 
 __all__ = [
     "METHODS",
     "Directions",
     "Matches",
+    "Reader",
     "combine",
     "discover",
+    "largest_change",
     "match",
     "measure_activeness",
+    "measure_effects",
     "measure_seed_stability",
+    "measure_step_sizes",
     "move",
     "natural_method",
     "option_names",

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from disentangle.directions.edits import place
 from disentangle.directions.file import Directions
+from disentangle.directions.methods import Progress
 from disentangle.generator import Generator
 
 POSITIONS = (-2.0, 0.0, 2.0)
@@ -14,7 +15,12 @@ POSITIONS = (-2.0, 0.0, 2.0)
 
 @torch.no_grad()
 def measure_activeness(
-    generator: Generator, directions: Directions, samples: int = 16, seed: int = 0, batch: int = 64
+    generator: Generator,
+    directions: Directions,
+    samples: int = 16,
+    seed: int = 0,
+    batch: int = 64,
+    progress: Progress | None = None,
 ) -> Directions:
     """Measure the activeness of each direction, the variance of the picture over the positions -2, 0 and 2 sigma.
 
@@ -27,6 +33,7 @@ def measure_activeness(
         samples: latents to start from, the same for all directions.
         seed: what they are drawn from.
         batch: pictures made at a time.
+        progress: is told the share that is done and what is being done.
 
     Returns:
         the same directions with ``activeness`` filled in; pictures being in [-1, 1], it lies between 0 and 8/9.
@@ -37,9 +44,11 @@ def measure_activeness(
     if samples < 1 or batch < 1:
         raise ValueError(f"expected at least one sample and a batch of one, got {samples} and {batch}")
     latents = generator.sample_latents(samples, torch.Generator().manual_seed(seed))
-    values = [
-        float(_variance(generator, place(latents, directions, k, POSITIONS), batch)) for k in range(len(directions))
-    ]
+    values = []
+    for k in range(len(directions)):
+        if progress is not None:
+            progress(k / len(directions), f"activeness of direction {k} of {len(directions)}")
+        values.append(float(_variance(generator, place(latents, directions, k, POSITIONS), batch)))
     return dataclasses.replace(directions, activeness=torch.tensor(values))
 
 

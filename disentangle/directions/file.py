@@ -28,6 +28,8 @@ TUPLES = ("layers", "factors", "names", "notes")
 # gap the last digits of the weights turn the direction by more than a thousandth: it is a choice of the algorithm's.
 REPEATED_GAP = 1e-4
 STILL = 0.01
+SLIGHT = 0.1
+"""Effect on a factor below which it may be chance."""
 UNSTABLE = 30.0
 
 
@@ -120,6 +122,12 @@ class Directions:
         return (self.activeness < STILL * self.activeness.max()) | (self.activeness <= 0)
 
     @property
+    def collapsed(self) -> tuple[str, ...]:
+        """Names of the layers all of whose directions are still: the generator has learned to do without them."""
+        moving = {layer for layer, still in zip(self.layers, self.still.tolist()) if not still}
+        return tuple(layer for layer in dict.fromkeys(self.layers) if layer not in moving)
+
+    @property
     def unstable(self) -> Tensor:
         """``(k,)`` bool: other samples or another seed turn the direction by more than 30 degrees."""
         turned = torch.zeros(len(self), dtype=torch.bool)
@@ -131,18 +139,20 @@ class Directions:
     @property
     def purity(self) -> Tensor | None:
         """``(k,)`` in [0, 1]: the share of the factor that a direction moves most in all that it moves; ``None`` where
-        no factor has been measured. What it leaks into the others is the rest."""
-        if self.effects is None:
+        no factor has been measured, and small where it moves none. What it leaks into the others is the rest."""
+        if self.effects is None or not self.factors:
             return None
-        return self.effects.amax(1) / self.effects.sum(1).clamp_min(1e-12)
+        return self.effects.amax(1) / self.effects.sum(1).clamp_min(SLIGHT)
 
     @property
     def moves(self) -> tuple[str, ...]:
-        """``k`` names of the factors that the directions move most; ``""`` where still or not measured."""
-        if self.effects is None:
+        """``k`` names of the factors that the directions move most; ``""`` where that is next to nothing, the direction
+        is still, or it has not been measured."""
+        if self.effects is None or not self.factors:
             return ("",) * len(self)
+        moving = ~self.still & (self.effects.amax(1) >= SLIGHT)
         most = self.effects.argmax(1).tolist()
-        return tuple("" if still else self.factors[i] for i, still in zip(most, self.still.tolist()))
+        return tuple(self.factors[i] if moves else "" for i, moves in zip(most, moving.tolist()))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -212,10 +222,17 @@ class Directions:
                 f"name the run and checkpoint they were found in, or find them again with `disentangle discover {what}`"
             )
 
-    def save(self, path: Path | str) -> None:
-        """Write one safetensors file, over what is there; whole or not at all.
+    def to_bytes(self) -> bytes:
+        """What :meth:`save` writes: a safetensors file; all that is no tensor is JSON in its metadata, under
+        ``directions``."""
+        held = {name: getattr(self, name) for name in (*TENSORS, *MEASURED) if getattr(self, name) is not None}
+        tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in held.items()}
+        described = {"version": VERSION, "checksum": _checksum(tensors)}
+        described |= {name: getattr(self, name) for name in FIELDS}
+        return safetensors.torch.save(tensors, {"directions": json.dumps(described, ensure_ascii=False)})
 
-        The tensors are safetensors' own, all else is JSON in the file's metadata, under ``directions``.
+    def save(self, path: Path | str) -> None:
+        """Write :meth:`to_bytes` to a file, over what is there; whole or not at all.
 
         Args:
             path: a file ``….safetensors``; any other path is a folder, in which it is ``directions.safetensors``.
@@ -223,12 +240,7 @@ class Directions:
         Raises:
             UserError: where it cannot be written.
         """
-        path = _file(path)
-        held = {name: getattr(self, name) for name in (*TENSORS, *MEASURED) if getattr(self, name) is not None}
-        tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in held.items()}
-        described = {"version": VERSION, "checksum": _checksum(tensors)}
-        described |= {name: getattr(self, name) for name in FIELDS}
-        data = safetensors.torch.save(tensors, {"directions": json.dumps(described, ensure_ascii=False)})
+        path, data = _file(path), self.to_bytes()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _replace(path, data)

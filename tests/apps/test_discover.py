@@ -1,21 +1,27 @@
 """``disentangle discover`` end to end, on an untrained run."""
 
 import io
+import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from runs import gan_run, vae_run
 
 from disentangle.apps import discover
 from disentangle.apps.cli import main
-from disentangle.directions import Directions
+from disentangle.apps.discover import find, keep_names
+from disentangle.directions import Directions, measure_activeness
 from disentangle.errors import UserError
+from disentangle.training import reader
+from disentangle.training.reader import ReaderSettings
 from disentangle.training.run import Run
-from tests.runs import gan_run, vae_run
 
-FILES = ["directions.json", "directions.safetensors", "strips.png", "traversal.gif"]
+FILES = ["directions.safetensors", "strips.png", "traversal.gif"]
+QUICK = ["--directions", "1", "--no-steps", "--no-factors", "--seeds", "0"]
 
 
 @pytest.fixture(scope="module")
@@ -23,43 +29,148 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return gan_run(tmp_path_factory.mktemp("discover") / "tiny")
 
 
-def test_writes_its_four_files_and_a_table(
+def test_writes_its_three_files_and_a_table(
     run: Run, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        discover.main([str(run.path), "--directions", "3", "--seed", "5", "--rows", "2", "--samples", "2"])
+        discover.main([str(run.path), "--directions", "3", "--seed", "5", "--rows", "2", "--no-steps"])
     folder = run.path / "directions" / "subspace"
     assert sorted(path.name for path in folder.iterdir()) == FILES
     found = Directions.load(folder)
     assert len(found) == 18
     assert (found.seed, found.weights) == (5, run.weights_hash())
-    assert not found.activeness.isnan().any()
+    assert found.activeness is not None
+    assert found.step_sizes is found.effects is None, "digits have classes and no factors to tell apart"
+    assert found.seed_stability is not None
     out = capsys.readouterr().out
-    labels = [found.labels[k] for k in found.ranking()]
-    assert all(label in out for label in labels[:3])
-    assert labels[3] not in out
-    assert all(word in out for word in ("spectrum", "gap", "activity"))
+    rows = [line.split("│")[1:3] for line in out.splitlines() if line.startswith("│")]
+    ranked = [k for k in found.ranking() if not found.still[k]]
+    assert [(int(place), label.strip()) for place, label in rows] == [(k, found.labels[k]) for k in ranked]
+    still = int(found.still.sum())
+    assert still == 0 or f"{still} of 18 directions hardly change the picture" in out
+    for words in ("singular value", "share", "gap", "turns", "activeness"):
+        assert words in out
+    assert "step " not in out.splitlines()[2]
+    assert "moves" not in out
+    assert out.rstrip().endswith(f"disentangle app {run.path}")
+    assert f"disentangle render {run.path} --directions subspace --strip {ranked[0]}" in out
     assert str(folder) in caplog.text
     assert "seed 5" in caplog.text
     strips, gif = Image.open(folder / "strips.png"), Image.open(folder / "traversal.gif")
-    assert strips.height > 3 * 2 * 96
+    assert 3 * 2 * 96 < strips.height < 4 * 2 * 96
     assert gif.n_frames == 40  # type: ignore[attr-defined]
 
 
-def test_the_same_seed_gives_the_same_bytes(run: Run) -> None:
-    folder = run.path / "directions" / "weights"
-    arguments = [str(run.path), "--method", "weights", "--directions", "2", "--samples", "1", "--layer", "layer 2"]
+def test_the_same_seed_gives_the_same_bytes_under_any_name(run: Run) -> None:
     contents = []
-    for _ in range(2):
-        discover.main(arguments)
-        contents.append([(folder / name).read_bytes() for name in FILES])
+    for name in ("weights", "mine"):
+        discover.main([str(run.path), "--method", "weights", "--name", name, "--layers", "layer 2", *QUICK])
+        folder = run.path / "directions" / name
+        contents.append([(folder / file).read_bytes() for file in FILES])
     assert contents[0] == contents[1]
     assert set(Directions.load(folder).layers) == {"layer 2"}
+    assert Directions.load(folder).method == "weights"
+
+
+def test_known_factors_are_read_by_a_network_that_is_trained_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fast = ReaderSettings(pictures=100, test_pictures=40, steps=3, width=2, hidden=4)
+    monkeypatch.setattr(reader, "ReaderSettings", lambda: fast)
+    monkeypatch.setenv("DISENTANGLE_DATA", str(tmp_path / "data"))
+    run = vae_run(tmp_path / "vae")
+    found = find(run, run.load_generator(), "coordinate", factors=True, samples=1)
+    assert found.factors == ("floor hue", "wall hue", "object hue", "scale", "shape", "orientation")
+    assert found.effects is not None
+    assert found.effects.shape == (len(found), 6)
+    monkeypatch.setattr(reader, "train_reader", lambda *args: pytest.fail("trained again"))
+    shares: list[float] = []
+    discover.main([str(run.path), "--method", "coordinate", "--count", "2"])
+    again = Directions.load(run.path / "directions" / "coordinate")
+    torch.testing.assert_close(again.effects, found.effects[:2])
+    assert again.step_sizes is not None
+    assert (again.step_sizes > 0).all()
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("moves", "purity", "step", "nothing known"))
+    assert "hardly to be read off these pictures" in out
+    find(run, run.load_generator(), "random", seeds=1, factors=True, progress=lambda share, text: shares.append(share))
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] < 1
+
+
+def test_data_that_are_not_here_cost_only_the_factors(
+    run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = json.loads((run.path / "config.json").read_text())
+    config["recipe"]["data"] |= {"name": "dsprites", "root": "/nowhere"}
+    elsewhere = Run(run.path, config)
+    found = find(elsewhere, run.load_generator(), factors=True, samples=1)
+    assert found.effects is None
+    assert "which factors the directions move is not known: no files of dsprites in /nowhere" in caplog.text
+
+
+def test_names_are_kept_where_the_directions_are_the_same_ones(tmp_path: Path) -> None:
+    run = gan_run(tmp_path / "run")
+    arguments = [str(run.path), "--method", "random", "--name", "mine", *QUICK]
+    folder = run.path / "directions" / "mine"
+    discover.main(arguments)
+    before = Directions.load(folder).rename(4, "smile", "to the left").rename(2, "", "only a note")
+    before.save(folder)
+    discover.main([*arguments, "--count", "6"])
+    found = Directions.load(folder)
+    assert len(found) == 6
+    assert (found.names[4], found.notes[4], found.notes[2]) == ("smile", "to the left", "only a note")
+    assert sum(map(bool, (*found.names, *found.notes))) == 3
+    assert [path.name for path in folder.parent.iterdir()] == ["mine"]
+
+    # Other directions get no names, and the file with these stays.
+    discover.main([*arguments, "--seed", "1"])
+    assert not any(Directions.load(folder).names)
+    assert Directions.load(folder.with_name("mine-before1")).names == found.names
+
+    # A turned axis, or a reversed one, is the same up to eight degrees; of other weights nothing is.
+    turned = replace(found, names=(), notes=(), vectors=-found.vectors.flip(0))
+    assert keep_names(turned, found).names == found.names[::-1]
+    assert not any(keep_names(replace(turned, weights="0" * 64), found).names)
+    for degrees, name in ((7.0, "smile"), (9.0, "")):
+        angle = torch.deg2rad(torch.tensor(degrees))
+        one, other = found.vectors[4], found.vectors[5]
+        other = torch.nn.functional.normalize(other - (other @ one) * one, dim=0)
+        vectors = (angle.cos() * one + angle.sin() * other)[None]
+        assert keep_names(replace(turned.take([1]), vectors=vectors), found).names == (name,)
+
+
+def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = gan_run(tmp_path / "run")
+
+    def stop(*args: object, **options: object) -> Directions:
+        raise KeyboardInterrupt
+
+    for where in ("disentangle.directions.measure_activeness", "disentangle.apps.discover.drawn"):
+        with monkeypatch.context() as patch:
+            patch.setattr(where, stop)
+            with pytest.raises(SystemExit) as stopped:
+                main(["discover", str(run.path), *QUICK])
+        assert stopped.value.code == 130
+        assert not (run.path / "directions").exists()
+
+
+def test_collapsed_layers_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = gan_run(tmp_path / "run")
+    generator = run.load_generator()
+    generator.blocks[1].subspace.scale.data[:] = 0.0
+    found = measure_activeness(generator, find(run, generator, samples=1))
+    assert found.collapsed == ("layer 2",)
+    from disentangle.apps.discoveries import following
+
+    words = "\n".join(following(run.path, "my own", found, found.ranking()))
+    assert "collapsed, all of whose directions are among these: layer 2" in words
+    assert f"disentangle render {run.path} --directions 'my own' --strip {found.ranking()[0]}" in words
 
 
 def test_colour_pictures(tmp_path: Path) -> None:
     run = vae_run(tmp_path / "vae")
-    discover.main([str(run.path), "--method", "random", "--directions", "1", "--samples", "1"])
+    discover.main([str(run.path), "--method", "random", *QUICK])
     strips = Image.open(io.BytesIO((run.path / "directions" / "random" / "strips.png").read_bytes()))
     pixels = torch.frombuffer(bytearray(strips.tobytes()), dtype=torch.uint8).view(-1, 3).int()
     assert (pixels.amax(1) - pixels.amin(1)).max() > 10, "some pixel is not grey"
@@ -69,9 +180,14 @@ def test_colour_pictures(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--method", "wieghts"], r"unknown discovery method 'wieghts': did you mean weights\?"),
-        (["--layer", "layer 7"], r"unknown layer 'layer 7'.*possible: layer 1, layer 2, layer 3"),
+        (["--layers", "layer 7"], r"unknown layer 'layer 7'.*possible: layer 1, layer 2, layer 3"),
         (["--directions", "0"], r"--directions must be at least 1, got 0"),
         (["--rows", "-1"], r"--rows must be at least 1, got -1"),
+        (["--seeds", "-1"], r"--seeds must be at least 0, got -1"),
+        (["--method", "weights", "--module", "blocks.0"], r"unknown option of the method weights 'module'"),
+        (["--name", "../elsewhere"], r"is no name of"),
+        (["--name", ".hidden"], r"would be a hidden folder"),
+        (["--name", "random", "--method", "weights"], r"--name random is the name of a method"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_written(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -100,3 +216,11 @@ def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:
         discover.main(["--help"])
     assert stopped.value.code == 0
     assert "example: disentangle discover" in capsys.readouterr().out
+
+
+def test_directions_of_another_method_are_not_replaced(run: Run) -> None:
+    discover.main([str(run.path), "--method", "coordinate", "--name", "kept", *QUICK])
+    before = (run.path / "directions" / "kept" / "directions.safetensors").read_bytes()
+    with pytest.raises(UserError, match=r"holds directions of the method coordinate, not random: choose another"):
+        discover.main([str(run.path), "--method", "random", "--name", "kept", *QUICK])
+    assert (run.path / "directions" / "kept" / "directions.safetensors").read_bytes() == before

@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import ValidationError
+from runs import vae_run
 from tiny import RECIPES, make_trainer
 from torch import Tensor, nn
 
@@ -29,9 +30,11 @@ from disentangle.apps.evaluation.measure import follow, measure
 from disentangle.apps.evaluation.pictures import PICTURES
 from disentangle.apps.evaluation.schema import ADAPTER
 from disentangle.apps.evaluation.score import quiet
-from disentangle.apps.evaluation.subject import content_of, unpack
+from disentangle.apps.evaluation.subject import unpack
 from disentangle.apps.evaluation.suite import CODES
 from disentangle.apps.evaluation.team import Team
+from disentangle.data.identity import content_of
+from disentangle.directions import discover
 from disentangle.errors import UserError
 from disentangle.metrics import frechet_distance, load_features, udr
 from disentangle.models import EigenGAN
@@ -102,7 +105,7 @@ def test_a_vae_gets_every_score_and_the_files_hold_them(runs: dict[str, Path]) -
         "Fréchet distance",
         "Reconstruction error",
     ]
-    assert (report["version"], report["kind"], report["step"], report["seed"]) == (2, "vae", 6, 0)
+    assert (report["version"], report["kind"], report["step"], report["seed"]) == (3, "vae", 6, 0)
     assert report["samples"] == {"pictures": 24, "reconstructions": 24, "train_codes": 150, "test_codes": 80}
     for score in report["scores"]:
         assert isinstance(score["value"], float)
@@ -256,17 +259,40 @@ def test_pictures_without_labels_still_have_a_frechet_distance(tmp_path: Path) -
     assert "'folder' has no labels" in report["not_applicable"][0]["reason"]
 
 
-def test_directions_come_strongest_first_and_faint_ones_are_left_out() -> None:
+def test_directions_come_strongest_first_and_still_ones_are_left_out() -> None:
     model = EigenGAN(size=32, channels=1, rank=2, noise=4, base_channels=4, max_channels=4).eval()
     model.blocks[0].subspace.scale.data[:] = torch.tensor([0.0, 1e-3])
     info, strips = follow(model, seed=0)
-    activity = [entry["activity"] for entry in info["all"]]
+    activeness = [entry["activeness"] for entry in info["all"]]
     assert info["count"] == len(info["all"]) == 6
-    shown = [activity[k] for k in info["shown"]]
-    assert shown == sorted(activity, reverse=True)[: len(shown)]
+    shown = [activeness[k] for k in info["shown"]]
+    assert shown == sorted(activeness, reverse=True)[: len(shown)]
     assert len(shown) == len(strips) == 4
     assert strips[0].shape == (9, 1, 32, 32)
     assert {entry["latent"] for entry in info["all"]} == set(range(6))
+    assert info["collapsed"] == ["layer 1"]
+    assert [entry["doubts"] for entry in info["all"] if entry["name"].startswith("layer 1")] == [
+        ["hardly changes the picture"]
+    ] * 2
+
+
+def test_a_direction_file_of_the_same_directions_tells_what_they_move(tmp_path: Path) -> None:
+    run = vae_run(tmp_path / "run")
+    model, weights = run.load_generator(), run.weights_hash()
+    plain, _ = follow(model, 0, run, weights)
+    assert "moves" not in plain["all"][0]
+    found = discover(model, weights=weights)
+    effects = torch.tensor([[0.6, 0.2]]).repeat(len(found), 1)
+    kept = replace(
+        found, activeness=torch.ones(len(found)), factors=("hue", "size"), effects=effects, readable=torch.ones(2)
+    )
+    kept.rename(1, "colour").save(run.path / "directions" / found.method)
+    info, _ = follow(model, 0, run, weights)
+    assert [entry["moves"] for entry in info["all"]] == ["hue"] * len(found)
+    assert info["all"][1]["name"] == "colour"
+    assert info["all"][1]["purity"] == pytest.approx(0.75)
+    replace(kept, weights="0" * 64).save(run.path / "directions" / found.method)
+    assert follow(model, 0, run, weights)[0] == plain
 
 
 def test_the_command_prints_the_scores_and_where_the_page_is(

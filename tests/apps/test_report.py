@@ -61,8 +61,12 @@ def make_report(**changes: Any) -> dict[str, Any]:
             "discoverer": "subspace",
             "count": 3,
             "positions": [-3.0, 0.0, 3.0],
-            "all": [{"name": NASTY, "activity": 0.1, "latent": 0}, {"name": "b", "activity": 0.2, "latent": 1}],
+            "all": [
+                {"name": NASTY, "activeness": 0.1, "latent": 0, "doubts": ["repeated: its axes are arbitrary"]},
+                {"name": "b", "activeness": 0.2, "latent": 1, "doubts": [], "moves": NASTY, "purity": 0.875},
+            ],
             "shown": [1, 0],
+            "collapsed": ["layer 3"],
         },
         "versions": {"torch": "2"},
         "seconds": {"MIG": 1.5},
@@ -138,6 +142,8 @@ def test_the_page_stands_alone_and_is_safe(pictures: Pictures) -> None:
 def test_the_page_says_the_numbers(pictures: Pictures) -> None:
     text = " ".join(read(render(make_report(), pictures, HISTORY, CONFIG)).text.split())
     for words in ("0.432", "0.400 – 0.460", "0.100 ± 0.020", "1,234", "after step 12,000", "2 of 3 codes are in use"):
+        assert words in text
+    for words in ("0.200 · moves", "88% of all that it moves", "0.100 · repeated: its axes are arbitrary"):
         assert words in text
     for words in ("Generated pictures beside the data", "Reconstructions", "What the directions do", "Training"):
         assert words in text

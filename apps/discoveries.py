@@ -1,0 +1,76 @@
+"""What ``disentangle discover`` prints: the directions, ranked, and what to do with them."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from disentangle.apps.discover import quoted
+from disentangle.directions import Directions
+
+LISTED = 30
+"""Directions in the table, at most."""
+
+Cell = Callable[[Directions, int], str]
+
+
+def table(found: Directions, order: Sequence[int]) -> Table:
+    """The directions at ``order``, a row each, with all that has been measured of them."""
+    drawn = Table(title=f"{found.method}: {len(found)} directions, the best first", title_justify="left")
+    cells: dict[str, Cell] = {"#": lambda d, k: str(k), "direction": lambda d, k: d.labels[k]}
+    cells |= {heading: cell for heading, (present, cell) in MEASURED.items() if present(found)}
+    for heading in cells:
+        right = heading not in ("direction", "moves", "doubts")
+        drawn.add_column(heading, justify="right" if right else "left", overflow="fold")
+    for k in order[:LISTED]:
+        drawn.add_row(*(cell(found, k) for cell in cells.values()))
+    return drawn
+
+
+def following(run: Path, name: str, found: Directions, order: Sequence[int]) -> Iterator[str]:
+    """What is said below the table: what is left out, and how to go on."""
+    if len(order) > LISTED:
+        yield f"{len(order) - LISTED} more in the file"
+    still = int(found.still.sum())
+    if still:
+        yield f"{still} of {len(found)} directions hardly change the picture"
+    if found.collapsed:
+        yield f"collapsed, all of whose directions are among these: {', '.join(found.collapsed)}"
+    if found.readable is not None and found.factors:
+        unread = [factor for factor, share in zip(found.factors, found.readable.tolist()) if share < 0.5]
+        if unread:
+            yield f"hardly to be read off these pictures, so that little is known of them: {', '.join(unread)}"
+    yield "to go on:"
+    yield f"  disentangle render {quoted(run)} --directions {quoted(name)} --strip {order[0]}"
+    yield f"  disentangle app {quoted(run)}"
+
+
+def gap(found: Directions, k: int) -> str:
+    """How far the singular value is from the next, in words where a number would mislead."""
+    value = float(found.gaps[k])
+    return "repeated" if bool(found.repeated[k]) else "alone" if value == math.inf else f"{value:.3f}"
+
+
+def turned(found: Directions, k: int) -> str:
+    """By how many degrees other samples or seeds turn the direction, the larger of the two."""
+    angles = [each for each in (found.stability, found.seed_stability) if each is not None]
+    return f"{max(float(each[k]) for each in angles):.0f}°"
+
+
+def _number(values: str) -> Cell:
+    return lambda d, k: f"{float(getattr(d, values)[k]):.2g}"
+
+
+MEASURED: dict[str, tuple[Callable[[Directions], bool], Cell]] = {
+    "singular value": (lambda d: True, lambda d, k: f"{float(d.singular_values[k]):.4g}"),
+    "share": (lambda d: True, lambda d, k: f"{float(d.shares[k]):.0%}"),
+    "gap": (lambda d: True, gap),
+    "turns": (lambda d: d.stability is not None or d.seed_stability is not None, turned),
+    "activeness": (lambda d: d.activeness is not None, _number("activeness")),
+    "step": (lambda d: d.step_sizes is not None, _number("step_sizes")),
+    "moves": (lambda d: d.purity is not None, lambda d, k: d.moves[k] or "nothing known"),
+    "purity": (lambda d: d.purity is not None, _number("purity")),
+    "doubts": (lambda d: any(d.doubts(k) for k in range(len(d))), lambda d, k: "; ".join(d.doubts(k))),
+}
+"""Columns: whether there is something to show in one, and what it shows of a direction."""

@@ -1,0 +1,119 @@
+"""Which known factors a direction moves, and how far it leaks into the others."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from disentangle.directions.edits import place
+from disentangle.directions.file import Directions
+from disentangle.directions.methods import Progress
+from disentangle.generator import Generator
+
+POSITIONS = (-2.0, 0.0, 2.0)
+
+Reader = Callable[[Tensor], Sequence[Tensor]]
+"""Pictures ``(n, c, h, w)`` in [-1, 1] to the probabilities of each factor's values, ``(n, values)`` a factor."""
+
+
+@torch.no_grad()
+def measure_effects(
+    generator: Generator,
+    directions: Directions,
+    reader: Reader,
+    *,
+    factors: Sequence[str],
+    readable: Tensor,
+    noise: Tensor | None = None,
+    samples: int = 64,
+    positions: Sequence[float] = POSITIONS,
+    seed: int = 0,
+    batch: int = 64,
+    progress: Progress | None = None,
+) -> Directions:
+    r"""Measure how far each direction moves each known factor.
+
+    A picture is put at every position along the direction. To a sure reader the direction has moved a factor where the
+    factor's value differs between any two of the positions, and the effect is the share of starting pictures of which
+    this is so. A reader that gives probabilities :math:`q` is taken at its word: the share is the mean of the largest
+    Jensen-Shannon divergence between two positions, in bits (Lin 1991, "Divergence Measures Based on the Shannon
+    Entropy"): how much a value tells about which of the two it was read at. It is 0 or 1 for a sure reader, nearly 0
+    where a vague one wavers, and the same for factors with an order, in a circle, or of mere names.
+
+    Two more things keep readers from seeing what is not there. One that is now and then wrong sees changes among
+    pictures of the data, too, that have the factor in common; the share :math:`t` is corrected by that share
+    :math:`\nu`, as Cohen's κ is by chance (1960): :math:`(t - \nu) / (1 - \nu)`, not below 0. And the effect is that
+    times how readable the factor is: not better than of the data, and not better than the reader is sure of it on the
+    generator's pictures, since a generator may not have learned the factor at all.
+
+    Args:
+        generator: makes the pictures.
+        directions: what to measure.
+        reader: reads factors off pictures.
+        factors: their ``f`` names.
+        readable: ``(f,)`` in [0, 1]: how well each can be read off the data, 0 for a reader that guesses.
+        noise: ``(f,)`` in [0, 1]: how often the reader sees a factor change where it does not (see
+            :func:`largest_change`); never by default.
+        samples: latents to start from, the same for all directions.
+        positions: at least two, in sigma.
+        seed: what the latents are drawn from.
+        batch: pictures made at a time.
+        progress: is told the share that is done and what is being done.
+
+    Returns:
+        the same directions with ``factors``, ``effects`` and ``readable`` (off the generator's pictures) filled in.
+        What leaks into other factors than the one that a direction moves most is ``1 - purity``.
+
+    Raises:
+        ValueError: where there are no samples, fewer than two positions, or numbers do not belong to the factors.
+    """
+    noise = torch.zeros(len(factors)) if noise is None else noise
+    if samples < 1 or batch < 1 or len(positions) < 2:
+        raise ValueError(
+            f"expected a sample, a batch of one and two positions at least, got {samples}, {batch}, {tuple(positions)}"
+        )
+    for name, values in (("readable", readable), ("noise", noise)):
+        if tuple(values.shape) != (len(factors),) or not bool(((values >= 0) & (values <= 1)).all()):
+            raise ValueError(f"expected {name} of {len(factors)} factors, in [0, 1], got {values.tolist()}")
+    latents = generator.sample_latents(samples, torch.Generator().manual_seed(seed))
+    shares, sureness = [], []
+    for k in range(len(directions)):
+        if progress is not None:
+            progress(k / len(directions), f"what direction {k} of {len(directions)} moves")
+        moved = place(latents, directions, k, positions).flatten(0, 1)
+        read = [reader(generator.synthesize(part)) for part in moved.split(batch)]
+        if any(len(each) != len(factors) for each in read):
+            raise ValueError(f"expected a reader of {len(factors)} factors, got one of {len(read[0])}")
+        joined = [torch.cat(list(parts)).unflatten(0, (samples, len(positions))) for parts in zip(*read, strict=True)]
+        shares.append(torch.stack([largest_change(each).mean() for each in joined]).cpu())
+        sureness.append(torch.stack([_sureness(each) for each in joined]).cpu())
+    wrong = noise.double()
+    moved_by = ((torch.stack(shares) - wrong) / (1 - wrong).clamp_min(1e-6)).clamp(0, 1)
+    readable = torch.minimum(readable.double(), torch.stack(sureness).mean(0))
+    return dataclasses.replace(
+        directions, factors=tuple(factors), effects=(moved_by * readable).float(), readable=readable.float()
+    )
+
+
+def largest_change(probabilities: Tensor) -> Tensor:
+    """Largest Jensen-Shannon divergence between any two of ``m`` distributions.
+
+    Args:
+        probabilities: ``(n, m, values)``, each row of which sums to 1.
+
+    Returns:
+        ``(n,)`` bits, in [0, 1].
+    """
+    p = probabilities.double()
+    entropy = torch.special.entr(p).sum(-1)
+    between = torch.special.entr((p[:, :, None] + p[:, None, :]) / 2).sum(-1)
+    divergence: Tensor = between - (entropy[:, :, None] + entropy[:, None, :]) / 2
+    return (divergence.amax((1, 2)) / math.log(2)).clamp(0, 1)
+
+
+def _sureness(probabilities: Tensor) -> Tensor:
+    """The share of guesses that are right if the reader knows what it knows, over chance: 0 to 1."""
+    values = probabilities.shape[-1]
+    return ((probabilities.double().amax(-1).mean() * values - 1) / max(values - 1, 1)).clamp(0, 1)

@@ -1,0 +1,66 @@
+"""How far a step along a direction takes the picture, to the eye."""
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from disentangle.directions.edits import place
+from disentangle.directions.file import Directions
+from disentangle.directions.methods import Progress
+from disentangle.generator import Generator
+
+POSITIONS = (-1.0, 0.0, 1.0)
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""Two batches of pictures ``(n, c, h, w)`` in [-1, 1] to their distances ``(n,)``."""
+
+
+@torch.no_grad()
+def measure_step_sizes(
+    generator: Generator,
+    directions: Directions,
+    distance: Distance,
+    *,
+    samples: int = 8,
+    seed: int = 0,
+    batch: int = 64,
+    progress: Progress | None = None,
+) -> Directions:
+    """Measure the distance between pictures that are one sigma apart along each direction.
+
+    Args:
+        generator: makes the pictures.
+        directions: what to measure.
+        distance: how different two pictures look.
+        samples: latents to start from, the same for all directions.
+        seed: what they are drawn from.
+        batch: pairs of pictures compared at a time.
+        progress: is told the share that is done and what is being done.
+
+    Returns:
+        the same directions with ``step_sizes``, in units of ``distance``: the mean over the steps from 0 to 1 sigma and
+        from 0 to -1 sigma.
+
+    Raises:
+        ValueError: where ``samples`` or ``batch`` is less than one, or there is not one distance a pair.
+    """
+    if samples < 1 or batch < 1:
+        raise ValueError(f"expected at least one sample and a batch of one, got {samples} and {batch}")
+    latents = generator.sample_latents(samples, torch.Generator().manual_seed(seed))
+    sizes = []
+    for k in range(len(directions)):
+        if progress is not None:
+            progress(k / len(directions), f"step size of direction {k} of {len(directions)}")
+        placed = place(latents, directions, k, POSITIONS)
+        below, middle, above = (
+            torch.cat([generator.synthesize(part).float() for part in latents_at.split(batch)])
+            for latents_at in placed.unbind(1)
+        )
+        pairs = zip(torch.cat([middle, middle]).split(batch), torch.cat([below, above]).split(batch), strict=True)
+        far = torch.cat([distance(a, b) for a, b in pairs])
+        if far.shape != (2 * samples,):
+            raise ValueError(f"expected a distance for each of {2 * samples} pairs, got shape {tuple(far.shape)}")
+        sizes.append(float(far.double().mean()))
+    return dataclasses.replace(directions, step_sizes=torch.tensor(sizes))
