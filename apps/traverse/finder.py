@@ -4,29 +4,23 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
-import torch
-from torch import Tensor
 
+from disentangle.apps.discover import earlier, find, keep_names, write
 from disentangle.apps.edit import Edit
 from disentangle.apps.studio import Studio, View
 from disentangle.apps.traverse.api import told, whole
 from disentangle.apps.traverse.inversion import QUIET, choices
 from disentangle.apps.traverse.panel import said
 from disentangle.apps.traverse.work import Progress, Work, bar, words
-from disentangle.directions import METHODS, Directions, discover, measure_activeness, option_names
+from disentangle.directions import METHODS, option_names
 from disentangle.errors import UserError
-from disentangle.generator import Generator
 
 INTRO = (
     '<p class="d-intro">Directions are found in the weights, in what the layers compute, or in how pictures change. '
     "What is found is measured and kept with the run, and can be chosen in the Explore tab at once.</p>"
 )
-MOST_DIRECTIONS, MOST_SAMPLES = 512, 100_000
-ACTIVENESS_SAMPLES = 16
-DISCOVERY = 0.7
-"""Share of the work that the discovery itself is taken to be."""
-SAME = 0.99
-"""Cosine from which a direction is the one that had been named."""
+MOST_DIRECTIONS, MOST_SAMPLES = 512, 2000
+"""Activations of many samples fill the memory: more of them are for the command line."""
 TO_EXPLORE = """(run, name) => {
   if (!name) return;
   disentangle.explorer?.open({ run, directions: name, move: new Map() });
@@ -50,6 +44,11 @@ def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
                 )
                 seed = gr.Number(0, label="Seed", precision=0, elem_id="discover-seed", min_width=90)
             name = gr.Textbox("", label="Keep as (empty: the method's name)", max_length=60, elem_id="discover-name")
+            factors = gr.Checkbox(
+                True,
+                label="Measure which known factors they move (the first time some minutes)",
+                elem_id="discover-factors",
+            )
             with gr.Row():
                 start = gr.Button("Discover", variant="primary", elem_id="discover-start")
                 cancel = gr.Button("Cancel", elem_id="discover-cancel")
@@ -66,11 +65,12 @@ def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
         samples: float | None,
         seed: float | None,
         name: str,
+        factors: bool,
         request: gr.Request,
     ) -> Iterator[tuple[str, Any, str]]:
         hidden = gr.update(visible=False)
         try:
-            task = _task(studio, run, method, layers, count, samples, seed, name)
+            task = _task(studio, run, method, layers, count, samples, seed, name, factors)
         except UserError as error:
             yield words(str(error)), hidden, ""
             return
@@ -85,7 +85,7 @@ def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
 
     page.load(lambda: choices(studio), None, run, **QUIET)
     run.change(lambda name: _layers(studio, name), run, layers, **QUIET)
-    given = [run, method, layers, count, samples, seed, name]
+    given = [run, method, layers, count, samples, seed, name, factors]
     running = start.click(begin, given, [shown, steer, found], concurrency_id="work", concurrency_limit=1, **QUIET)
     cancel.click(stop, None, [shown, steer], cancels=[running], queue=False, **QUIET)
     steer.click(None, [run, found], None, js=TO_EXPLORE, **QUIET)
@@ -108,6 +108,7 @@ def _task(
     samples: float | None,
     seed: float | None,
     name: str,
+    factors: bool,
 ) -> Callable[[Progress], tuple[str, str]]:
     """What is to be done, once all that was given makes sense; it gives the directions' name and a sentence."""
     if not run:
@@ -124,76 +125,28 @@ def _task(
     view = studio.open(run)
     folder = view.run.path / "directions" / kept
 
+    before = earlier(view.run, kept, method)
+
     def task(progress: Progress) -> tuple[str, str]:
-        found = discover(
+        found = find(
+            view.run,
             view.generator,
             method,
             count=wanted,
             layers=layers or None,
             seed=start,
-            weights=view.weights,
-            progress=lambda share, text: progress(DISCOVERY * share, text),
-            **options,
+            options=options,
+            factors=factors,
+            progress=lambda share, text: progress(0.99 * share, text),
         )
-        meter = Meter(view.generator, progress, 2 + len(found) * ACTIVENESS_SAMPLES * 3 // 64)
-        found = measure_activeness(meter, found, samples=ACTIVENESS_SAMPLES, seed=start)
-        found = keep_names(folder, found)
-        progress(1.0, "keeping them")
-        found.save(folder)
+        found = keep_names(found, before)
+        progress(0.99, "keeping them")
+        write(folder, found, {}, before)
         still = int(found.still.sum())
         idle = f", {still} of which hardly change the picture" if still else ""
         return kept, f"Found {len(found)} directions{idle}; kept in `{folder}`."
 
     return task
-
-
-class Meter:
-    """A generator that reports every batch it makes.
-
-    Args:
-        generator: what makes the pictures.
-        progress: is told.
-        batches: how many there will be, about.
-    """
-
-    def __init__(self, generator: Generator, progress: Progress, batches: int) -> None:
-        self.generator = generator
-        self.latent_size = generator.latent_size
-        self.sample_latents, self.projections = generator.sample_latents, generator.projections
-        self._progress, self._batches, self._done = progress, batches, 0
-
-    def synthesize(self, latents: Tensor) -> Tensor:
-        """As the generator's."""
-        self._done += 1
-        done = min(1.0, self._done / self._batches)
-        self._progress(DISCOVERY + (1 - DISCOVERY) * done, "measuring how much each changes the picture")
-        return self.generator.synthesize(latents)
-
-
-def keep_names(folder: Any, found: Directions) -> Directions:
-    """Take over the names and notes that people gave, from what was kept there before to the same directions.
-
-    Raises:
-        UserError: where a named direction would be lost.
-    """
-    try:
-        before = Directions.load(folder)
-    except UserError:
-        return found
-    if before.vectors.shape[1] != found.vectors.shape[1]:
-        return found
-    cosines = found.vectors @ before.vectors.mT
-    for k in range(len(before)):
-        if not (before.names[k] or before.notes[k]):
-            continue
-        i = int(torch.argmax(cosines[:, k].abs()))
-        if float(cosines[i, k].abs()) < SAME:
-            raise UserError(
-                f"{before.labels[k]!r}, which somebody named, is not among what was found now: choose another name "
-                "under “Keep as”, so that both are kept"
-            )
-        found = found.rename(i, before.names[k], before.notes[k])
-    return found
 
 
 def _within(value: float, what: str, least: int, most: int) -> int:

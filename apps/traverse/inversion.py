@@ -8,6 +8,8 @@ from typing import Any
 import gradio as gr
 
 from disentangle.apps.edit import Edit
+from disentangle.apps.invert import invert_picture
+from disentangle.apps.pictures import load_image
 from disentangle.apps.studio import Studio, keep_picture, load_picture, picture
 from disentangle.apps.traverse.api import data_address, told, whole
 from disentangle.apps.traverse.work import Progress, Work, bar, words
@@ -90,8 +92,6 @@ def _task(studio: Studio, run: str | None, path: str | None, steps: float) -> Ca
     count = whole(steps, "the number of steps")
     if not 0 <= count <= MOST_STEPS:
         raise UserError(f"the search takes 0 to {MOST_STEPS} steps, got {count}")
-    from disentangle.apps.invert import invert_picture, load_image
-
     file = Path(path)
     try:
         image = load_image(file)

@@ -16,7 +16,6 @@ from gradio_client import Client
 from disentangle.apps.edit import Edit
 from disentangle.apps.studio import Studio, picture
 from disentangle.apps.traverse import launch, scores
-from disentangle.apps.traverse.finder import keep_names
 from disentangle.apps.traverse.guard import LARGEST_BODY, LARGEST_UPLOAD
 from disentangle.apps.traverse.work import Job, Progress, Stopped
 from disentangle.errors import UserError
@@ -355,17 +354,6 @@ def test_a_job_can_be_stopped_and_reports(caplog: pytest.LogCaptureFixture) -> N
     finished.stop()
     with pytest.raises(Stopped):
         finished._report(0.5, "")
-
-
-def test_names_survive_another_discovery_or_it_is_refused(runs: Path, tmp_path: Path) -> None:
-    found = Studio(runs).open("grey", "weights").directions
-    found.rename(3, "size", "grows").save(tmp_path)
-    turned = found.take([3, 5])
-    assert keep_names(tmp_path, turned).names == ("size", "")
-    assert keep_names(tmp_path, turned).notes == ("grows", "")
-    with pytest.raises(UserError, match=r"'size', which somebody named.*Keep as"):
-        keep_names(tmp_path, found.take([4, 5]))
-    assert keep_names(tmp_path / "none", turned) is turned
 
 
 def test_many_at_once_are_all_served(app: httpx.Client) -> None:
