@@ -33,10 +33,8 @@ def test_of_a_linear_module_they_are_its_singular_vectors(
 
 
 def test_the_map_back_is_least_squares_in_all_principal_coordinates() -> None:
-    generator = KnownGenerator(VALUES, features=30, act=torch.tanh)
-    generator.tail = nn.Tanh()
-    generator.act = generator.tail
-    found = discover(generator, "activations", module="tail", samples=200, count=3)
+    generator = KnownGenerator(VALUES, features=30, act=nn.Tanh())
+    found = discover(generator, "activations", module="act", samples=200, count=3)
     latents = generator.sample_latents(200, torch.Generator().manual_seed(0))
     values = generator.synthesize(latents).detach().flatten(1)
     _, spread, axes = torch.linalg.svd(values - values.mean(0), full_matrices=False)
@@ -92,6 +90,10 @@ def test_the_last_call_counts_and_nothing_that_follows_changes_it() -> None:
     expected = torch.tanh(torch.tanh(generator.layer(latents)) + 1.0)
     assert torch.equal(outputs(generator, called["inner"], latents), expected)
     assert expected.max() > 0.5
+    generator = KnownGenerator(VALUES)
+    call = calls(generator, latents)["layer"]
+    generator.act.forward = lambda features: pytest.fail("what follows is not needed")  # type: ignore[method-assign]
+    assert torch.equal(outputs(generator, call, latents), generator.layer(latents))
 
 
 def test_other_threads_make_their_pictures_meanwhile() -> None:

@@ -1,6 +1,7 @@
 """The Jacobian's singular vectors: references in float64, with and without forming it, in whatever mode there is."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -108,6 +109,29 @@ def test_without_any_response_there_is_no_share() -> None:
     for solver in ("exact", "iteration"):
         found = discover(generator, "jacobian", solver=solver, at=0, count=2)
         assert found.singular_values.tolist() == found.shares.tolist() == found.gaps.tolist() == [0.0, 0.0]
+
+
+def test_what_an_iteration_leaves_out_is_estimated() -> None:
+    generator = KnownGenerator([5.0] + 39 * [1.0], features=40)
+    found = discover(generator, "jacobian", solver="iteration", at=0, count=1)
+    assert found.shares.item() == pytest.approx(25 / 64, rel=0.05)
+    assert "Hutchinson" in found.settings["total"]
+
+
+@pytest.mark.parametrize(("limit", "least"), [("LATENTS", 4), ("NUMBERS", 36)])
+def test_what_is_too_large_is_iterated_on(limit: str, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, solver in ((least, "exact"), (least - 1, "iteration")):
+        monkeypatch.setattr(f"disentangle.directions.methods.jacobian.EXACT_{limit}", value)
+        assert discover(KnownGenerator(VALUES), "jacobian", at=0).settings["solver"] == solver
+
+
+def test_many_threads_differentiate_one_generator() -> None:
+    generator = KnownGenerator(MANY, features=200, act=bent)
+    derivatives = [Derivative(generator) for _ in range(4)]
+    z = gaussian(20, 12)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda derivative: [derivative.along(z, z) for _ in range(20)], derivatives))
+    assert [len(derivative._ways) for derivative in derivatives] == [3] * 4, "none was driven from the first way"
 
 
 class ReverseOnly(torch.autograd.Function):

@@ -1,6 +1,7 @@
 """Products with the Jacobian of a generator's pictures, which is never formed."""
 
 import threading
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -75,7 +76,9 @@ class Derivative:
 
     @torch.no_grad()
     def _pushed(self, latents: Tensor, tangents: Tensor) -> Tensor:
-        with forward_ad.dual_level():
+        with warnings.catch_warnings(), forward_ad.dual_level():
+            # Torch's own rules of forward mode call what torch no longer recommends.
+            warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)
             images = self._generator.synthesize(forward_ad.make_dual(latents.detach().clone(), tangents))
             image, tangent = forward_ad.unpack_dual(images)
         return torch.zeros_like(image) if tangent is None else tangent
