@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from disentangle.directions import Directions
+from disentangle.directions import Directions, spectral_gaps
 from disentangle.generator import Projection
 from tests.matrices import gaussian, orthogonal
 
@@ -21,13 +21,13 @@ class KnownGenerator(nn.Module):
         self,
         values: list[float],
         features: int = 9,
-        act: Callable[[Tensor], Tensor] = nn.Identity(),  # noqa: B008
+        act: Callable[[Tensor], Tensor] | None = None,
         designed: bool = False,
         dtype: torch.dtype = torch.float64,
     ) -> None:
         super().__init__()
         d = len(values)
-        self.latent_size, self.designed, self.act = d, designed, act
+        self.latent_size, self.designed, self.act = d, designed, act or nn.Identity()
         self.right = orthogonal(d, seed=1)
         left = torch.linalg.qr(gaussian(features, d, seed=2)).Q
         matrix = left @ torch.diag(torch.tensor(values, dtype=torch.float64)) @ self.right
@@ -49,8 +49,6 @@ class KnownGenerator(nn.Module):
 
 def made(vectors: Tensor, values: list[float] | None = None, **changes: object) -> Directions:
     """Directions of these vectors and singular values, ``k, …, 2, 1`` by default, in one layer."""
-    from disentangle.directions import spectral_gaps
-
     k = len(vectors)
     singular = torch.tensor(values if values is not None else [float(k - i) for i in range(k)])
     fields: dict[str, object] = {
