@@ -21,7 +21,7 @@ from disentangle.errors import unknown_name
 from disentangle.metrics.boosting import BoostedTrees
 from disentangle.metrics.common import Floats, Integers, as_codes, as_factors
 from disentangle.metrics.trust import CodeScore, Source
-from disentangle.metrics.words import constant_factors, dead_codes, varies, warn
+from disentangle.metrics.words import constant_factors, dead_codes, few_to_learn, varies, warn
 
 Matrix = NDArray[np.float64]
 LearnerName = Literal["fast", "gbt", "random_forest"]
@@ -133,7 +133,7 @@ def dci(
         ValueError: for shapes that do not fit, values that are not finite or factors that are not integers.
 
     Warns:
-        DisentangleWarning: where a factor is constant, or a code is, or next to it.
+        DisentangleWarning: where a factor is constant, or a code is, or next to it, or samples are few to learn from.
     """
     train, test = as_codes(codes), as_codes(test_codes, "test_codes")
     labels = as_factors(factors, len(train))
@@ -143,7 +143,7 @@ def dci(
             raise ValueError(f"{name} and test_{name} differ in columns: {one.shape[1]} and {other.shape[1]}")
     if isinstance(learner, str) and learner not in LEARNERS:
         raise unknown_name("learner", learner, get_args(LearnerName))
-    words = warn([*constant_factors(labels), *dead_codes(train)])
+    words = warn([*constant_factors(labels), *dead_codes(train), *few_to_learn(labels)])
 
     varying = varies(labels)
     importance = np.zeros((train.shape[1], labels.shape[1]))

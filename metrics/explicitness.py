@@ -16,7 +16,7 @@ from torch import Tensor
 from disentangle.metrics import logistic
 from disentangle.metrics.common import Floats, Integers, as_split
 from disentangle.metrics.trust import CodeScore, Source
-from disentangle.metrics.words import constant_factors, dead_codes, varies, warn
+from disentangle.metrics.words import constant_factors, dead_codes, few_to_learn, varies, warn
 
 Matrix = NDArray[np.float64]
 
@@ -93,11 +93,12 @@ def explicitness(
         ValueError: for shapes that do not fit, values that are not finite or factors that are not integers.
 
     Warns:
-        DisentangleWarning: where a factor or a code is constant, or a regression stopped before it converged.
+        DisentangleWarning: where a factor or a code is constant, samples are few to learn from, or a regression stopped
+            before it converged.
     """
     logistic.check_learner(learner)
     train, targets, test, test_targets = as_split(codes, factors, test_codes, test_factors)
-    words = constant_factors(targets) + dead_codes(train)
+    words = constant_factors(targets) + dead_codes(train) + few_to_learn(targets)
     varying = varies(targets)
     auc, auc_train = np.full(targets.shape[1], 0.5), np.full(targets.shape[1], 0.5)
     # The layout in which the published code sums: single precision rounds otherwise in another.

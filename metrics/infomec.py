@@ -27,7 +27,7 @@ from disentangle.metrics.information import (
 )
 from disentangle.metrics.nearest import nearest_information
 from disentangle.metrics.trust import CodeScore, Source
-from disentangle.metrics.words import constant_factors, dead_codes, few_samples, varies, warn
+from disentangle.metrics.words import constant_factors, dead_codes, few_samples, few_to_learn, varies, warn
 
 Pruning = Literal["range", "quartiles"]
 PRUNINGS: dict[str, str] = {"range": "codes of small range left out", "quartiles": "codes of close quartiles left out"}
@@ -121,7 +121,7 @@ def infomec(
 
     Warns:
         DisentangleWarning: where a factor is constant, a code is dead or knows hardly more than chance, samples are
-            few for counting, or codes that are said to be discrete hardly take a value twice.
+            few for counting or to learn from, or codes that are said to be discrete hardly take a value twice.
     """
     check("pruning", pruning, PRUNINGS)
     if neighbours < 1:
@@ -142,6 +142,7 @@ def infomec(
     if explicitness and varies(codes).any():
         explicit[varying] = [_explicit(codes, labels[:, j], discrete) for j in np.flatnonzero(varying)]
     words = [*constant_factors(labels), *dead_codes(codes), *_about_values(codes, labels, discrete)]
+    words += few_to_learn(labels) if explicitness else []
     doubtful = active & (normalised.max(axis=1) < DOUBTFUL)
     if doubtful.any():
         chance = np.zeros_like(normalised)

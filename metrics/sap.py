@@ -15,7 +15,7 @@ from torch import Tensor
 from disentangle.metrics.common import Floats, Integers, as_codes, as_split, as_targets
 from disentangle.metrics.svm import linear_svm
 from disentangle.metrics.trust import CodeScore, Source
-from disentangle.metrics.words import constant_factors, dead_codes, varies, warn
+from disentangle.metrics.words import constant_factors, dead_codes, few_to_learn, varies, warn
 
 Matrix = NDArray[np.float64]
 
@@ -75,14 +75,15 @@ def sap(
             discrete factors without test samples.
 
     Warns:
-        DisentangleWarning: where a factor or a code is constant, or a code next to it.
+        DisentangleWarning: where a factor or a code is constant, or a code next to it, or samples are few to learn
+            from.
     """
     if continuous:
         return _continuous(codes, factors)
     if test_codes is None or test_factors is None:
         raise ValueError("discrete factors are predicted on other samples: give test_codes and test_factors")
     train, targets, test, test_targets = as_split(codes, factors, test_codes, test_factors)
-    warnings = warn(constant_factors(targets) + dead_codes(train))
+    warnings = warn(constant_factors(targets) + dead_codes(train) + few_to_learn(targets))
     varying = varies(targets)
     accuracy = np.zeros((train.shape[1], targets.shape[1]))
     chance = np.zeros((1, targets.shape[1]))

@@ -19,14 +19,13 @@ from disentangle.apps.evaluation.score import (
     Part,
     Score,
     counted,
-    named,
     quiet,
     reference_results,
     scores_of,
 )
 from disentangle.errors import unknown_name
 from disentangle.metrics import CodeScore
-from disentangle.metrics.words import few_to_learn, varies
+from disentangle.metrics.words import varies
 
 if TYPE_CHECKING:  # the command imports this module's caller
     from disentangle.apps.evaluate import Settings
@@ -78,13 +77,12 @@ class CodeMeasure:
 def notes_on(labelled: Labelled) -> list[str]:
     """What a reader of any score must know of the factors."""
     _, factors = labelled.to_learn
-    notes = [named(words, labelled.names) for words in few_to_learn(factors)]
     if varies(factors).sum() == 1:
-        notes.append(
+        return [
             "With a single factor a code cannot be about another: DCI's disentanglement, both modularities and the "
             "β-VAE and FactorVAE scores are 1 whatever the codes, and say nothing here."
-        )
-    return notes
+        ]
+    return []
 
 
 FEW_VALUES = 32

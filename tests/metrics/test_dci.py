@@ -16,7 +16,10 @@ from disentangle.metrics import dci, noise, rotated
 from disentangle.metrics.baselines import perfect
 from disentangle.metrics.dci import concentration
 
-pytestmark = pytest.mark.filterwarnings("ignore:codes? .*constant:disentangle.errors.DisentangleWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:codes? .*constant:disentangle.errors.DisentangleWarning"),
+    pytest.mark.filterwarnings("ignore:.*few to learn:disentangle.errors.DisentangleWarning"),
+]
 
 
 class Oracle:
@@ -263,3 +266,10 @@ def test_bad_input():
         dci(codes, factors, codes, factors[:5])
     with pytest.raises(ValueError, match="test_codes must be finite"):
         dci(codes, factors, codes * np.nan, factors)
+
+
+def test_samples_too_few_to_learn_from_are_said_to_be() -> None:
+    factors = np.arange(30)[:, None] % np.array([3, 4])
+    with pytest.warns(DisentangleWarning, match="30 samples are few to learn factor 1 from, of 4 values"):
+        result = dci(factors, factors, factors, factors)
+    assert result.warnings == ("30 samples are few to learn factor 1 from, of 4 values: fewer than 10 of each",)

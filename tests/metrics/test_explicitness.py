@@ -82,6 +82,7 @@ def test_constant_codes_and_factors():
         assert nothing.interval == nothing.bounds
 
 
+@pytest.mark.filterwarnings("ignore:.*few to learn:disentangle.errors.DisentangleWarning")
 def test_values_that_only_one_side_has():
     x = np.arange(12.0)[:, None]
     y = np.arange(12)[:, None] // 4  # three values, in order
