@@ -4,7 +4,7 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -113,7 +113,7 @@ def find(
     """
     from disentangle.directions import discover, measure_activeness
 
-    options = {name: True for name, wanted in (("stack", stack), ("unit_rows", unit_rows)) if wanted}
+    options: dict[str, Any] = {name: True for name, wanted in (("stack", stack), ("unit_rows", unit_rows)) if wanted}
     found = discover(generator, method, layers=layer, seed=seed, weights=run.weights_hash(), **options)
     return measure_activeness(generator, found, samples=samples, seed=seed)
 

@@ -24,6 +24,7 @@ MEASURED = ("activeness", "step_sizes", "stability", "seed_stability", "effects"
 """What has been measured of them, or ``None``."""
 FIELDS = ("layers", "method", "settings", "seed", "weights", "space", "factors", "names", "notes")
 TUPLES = ("layers", "factors", "names", "notes")
+KINDS = {"method": str, "settings": dict, "seed": int, "weights": str, "space": str}
 # Weights are float32: a singular value is known to about 1e-7 of the largest, its direction to 1e-7 / gap. Below this
 # gap the last digits of the weights turn the direction by more than a thousandth: it is a choice of the algorithm's.
 REPEATED_GAP = 1e-4
@@ -226,8 +227,8 @@ class Directions:
         path = _file(path)
         held = {name: getattr(self, name) for name in (*TENSORS, *MEASURED) if getattr(self, name) is not None}
         tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in held.items()}
-        described = {"version": VERSION, "checksum": _checksum(tensors)}
-        described |= {name: getattr(self, name) for name in FIELDS}
+        described = {"version": VERSION} | {name: getattr(self, name) for name in FIELDS}
+        described["checksum"] = _checksum(tensors, described)
         data = safetensors.torch.save(tensors, {"directions": json.dumps(described, ensure_ascii=False)})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -253,14 +254,15 @@ class Directions:
         try:
             described = _metadata(data)
             tensors = safetensors.torch.load(data)
-        except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, safetensors.SafetensorError) as error:
             raise UserError(f"{path} is no direction file, or it is damaged ({error}): {mend}") from error
         if described.get("version") != VERSION:
             raise UserError(f"{path} is of version {described.get('version')}, possible: {VERSION}; {mend}")
-        if _checksum(tensors) != described.get("checksum"):
-            raise UserError(f"{path} is damaged (wrong checksum): {mend}")
         try:
             values = {name: described[name] for name in FIELDS} | tensors
+            _check_kinds(values)
+            if _checksum(tensors, described) != described.get("checksum"):
+                raise ValueError("wrong checksum")
             return cls(**(values | {name: tuple(values[name]) for name in TUPLES}))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path} is damaged ({error}): {mend}") from error
@@ -282,9 +284,23 @@ def _metadata(data: bytes) -> dict[str, Any]:
     return described
 
 
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of names, shapes and numbers; safetensors itself notices no flipped bit."""
-    digest = hashlib.sha256()
+def _check_kinds(values: dict[str, Any]) -> None:
+    """Raise TypeError where a file holds something of another kind than :meth:`Directions.save` writes."""
+    for name, value in values.items():
+        if isinstance(value, Tensor):
+            fits = value.dtype == torch.float32
+        elif name in TUPLES:
+            fits = isinstance(value, list) and all(isinstance(word, str) for word in value)
+        else:
+            fits = isinstance(value, KINDS[name])
+        if not fits:
+            raise TypeError(f"{name} is of another kind")
+
+
+def _checksum(tensors: dict[str, Tensor], described: dict[str, Any]) -> str:
+    """SHA-256 of names, shapes and numbers, and of the description; safetensors itself notices no flipped bit."""
+    words = {name: value for name, value in described.items() if name != "checksum"}
+    digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(f"{name}{tuple(tensors[name].shape)}".encode())
         digest.update(tensors[name].numpy().tobytes())

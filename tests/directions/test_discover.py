@@ -1,12 +1,13 @@
 """Discovery finds what the weights say: closed forms, invariances, and the baselines."""
 
+import inspect
 import math
 
 import pytest
 import torch
 from torch import Tensor
 
-from disentangle.directions import METHODS, Directions, discover, natural_method, spectral_gaps
+from disentangle.directions import METHODS, discover, natural_method, option_names, principal_angles, spectral_gaps
 from disentangle.errors import UserError
 from tests.fakes import DenseGenerator, LinearGenerator
 
@@ -26,7 +27,7 @@ def dense(first: list[float], second: list[float], features: int = 9) -> tuple[D
     return DenseGenerator(a.float(), b.float()), va, vb
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["weights", "subspace", "coordinate", "random"])
 def test_laws_of_every_method(method: str) -> None:
     generator = LinearGenerator()
     found = discover(generator, method, seed=3, weights="abc")
@@ -35,6 +36,12 @@ def test_laws_of_every_method(method: str) -> None:
     assert (found.singular_values[1:] <= found.singular_values[:-1]).all()
     torch.testing.assert_close(found.vectors @ found.vectors.mT, torch.eye(6), atol=1e-6, rtol=0)
     assert found.sigma.tolist() == [1.0] * 6
+    assert found.stability.tolist() == [0.0] * 6
+    assert found.settings["seeded"] is (method == "random")
+    for layer in ("layer 1", "layer 2"):
+        inside = torch.tensor([name == layer for name in found.layers])
+        squares = found.singular_values[inside] ** 2
+        torch.testing.assert_close(found.shares[inside], squares / squares.sum())
     assert (found.method, found.seed, found.weights, found.space) == (method, 3, "abc", "latents")
     assert sorted(found.layers) == ["layer 1"] * 3 + ["layer 2"] * 3
     largest = found.vectors.abs().argmax(1, keepdim=True)
@@ -95,8 +102,8 @@ def test_stack_leaves_layers_of_different_latents_apart() -> None:
 
 def test_unit_rows() -> None:
     generator = DenseGenerator(torch.tensor([[100.0, 0.0], [0.0, 1.0], [0.0, 2.0]]), torch.eye(2))
-    plain = discover(generator, "weights", layer="first")
-    rows = discover(generator, "weights", layer="first", unit_rows=True)
+    plain = discover(generator, "weights", layers="first")
+    rows = discover(generator, "weights", layers="first", unit_rows=True)
     assert plain.vectors.tolist() == [[1.0, 0.0], [0.0, 1.0]]
     assert rows.vectors.tolist() == [[0.0, 1.0], [1.0, 0.0]]
     torch.testing.assert_close(rows.singular_values, torch.tensor([math.sqrt(2.0), 1.0]))
@@ -106,29 +113,30 @@ def test_a_rotation_of_the_features_changes_nothing_and_one_of_the_latents_turns
     generator, _, _ = dense([5.0, 3.0, 1.0], [1.0, 1.0, 1.0])
     rotation, _ = matrix_with([1.0] * 9, 9, 4)
     turn, _ = matrix_with([1.0] * 3, 3, 5)
-    found = discover(generator, "weights", layer="first")
+    found = discover(generator, "weights", layers="first")
     rotated = discover(
-        DenseGenerator(rotation.float() @ generator.first.detach(), torch.eye(3)), "weights", layer="first"
+        DenseGenerator(rotation.float() @ generator.first.detach(), torch.eye(3)), "weights", layers="first"
     )
     torch.testing.assert_close(rotated.vectors, found.vectors, atol=1e-5, rtol=0)
-    turned = discover(DenseGenerator(generator.first.detach() @ turn.float(), torch.eye(3)), "weights", layer="first")
+    turned = discover(DenseGenerator(generator.first.detach() @ turn.float(), torch.eye(3)), "weights", layers="first")
     cosines = (turned.vectors * (found.vectors @ turn.float())).sum(1).abs()
     torch.testing.assert_close(cosines, torch.ones(3), atol=1e-6, rtol=0)
 
 
 def test_more_latents_than_features_gives_null_directions_last() -> None:
     first = torch.tensor([[0.0, 0.0, 3.0, 0.0], [2.0, 0.0, 0.0, 0.0]])
-    found = discover(DenseGenerator(first, torch.eye(4)), "weights", layer="first")
+    found = discover(DenseGenerator(first, torch.eye(4)), "weights", layers="first")
     torch.testing.assert_close(found.singular_values, torch.tensor([3.0, 2.0, 0.0, 0.0]), atol=1e-7, rtol=0)
     assert found.repeated.tolist() == [False, False, True, True]
     torch.testing.assert_close(found.vectors @ found.vectors.mT, torch.eye(4), atol=1e-6, rtol=0)
 
 
 def test_a_repeated_singular_value_is_marked() -> None:
-    generator, _, _ = dense([5.0, 2.0, 2.0], [3.0, 2.0, 1.0])
-    found = discover(generator, "weights", layer="first")
+    generator, right, _ = dense([5.0, 2.0, 2.0], [3.0, 2.0, 1.0])
+    found = discover(generator, "weights", layers="first")
     assert found.repeated.tolist() == [False, True, True]
-    assert not discover(generator, "weights", layer="second").repeated.any()
+    assert principal_angles(found.vectors[1:], right[1:]).max() < 1e-5, "its plane is known"
+    assert not discover(generator, "weights", layers="second").repeated.any()
 
 
 def test_gaps_in_closed_form() -> None:
@@ -142,7 +150,7 @@ def test_signs_are_the_same_whatever_the_matrix_says() -> None:
     flipped = DenseGenerator(-generator.first.detach(), -generator.second.detach())
     assert torch.equal(discover(generator, "weights").vectors, discover(flipped, "weights").vectors)
     tie = DenseGenerator(torch.tensor([[1.0, -1.0]]), torch.eye(2))
-    direction = discover(tie, "weights", layer="first").vectors[0]
+    direction = discover(tie, "weights", layers="first").vectors[0]
     assert direction[0] > 0 > direction[1], "of equal entries the first is positive"
 
 
@@ -157,7 +165,7 @@ def test_random_follows_its_seed_and_nothing_else() -> None:
 
 def test_layers_are_selected_by_name_and_the_first_directions_kept() -> None:
     generator = LinearGenerator()
-    only = discover(generator, "subspace", layer=["layer 2"], directions=2)
+    only = discover(generator, "subspace", layers=["layer 2"], count=2)
     assert set(only.layers) == {"layer 2"}
     assert only.vectors.argmax(1).tolist() == [3, 4]
     assert only.settings["layers"] == ["layer 2"]
@@ -168,9 +176,9 @@ def test_bad_input() -> None:
     with pytest.raises(UserError, match="did you mean weights"):
         discover(generator, "weight")
     with pytest.raises(UserError, match=r"unknown layer 'layer 9'.*layer 1, layer 2"):
-        discover(generator, layer="layer 9")
+        discover(generator, layers="layer 9")
     with pytest.raises(ValueError, match="at least one"):
-        discover(generator, directions=0)
+        discover(generator, count=0)
     with pytest.raises(UserError, match=r"no subspace layer.*weights"):
         discover(DenseGenerator(torch.eye(2), torch.eye(2)), "subspace")
     with torch.no_grad():
@@ -179,17 +187,49 @@ def test_bad_input() -> None:
         discover(generator, "weights")
 
 
-def test_most_active_falls_back_to_the_spectrum() -> None:
-    found = discover(LinearGenerator(), "subspace")
-    assert found.ranking(2) == [0, 1]
-    ranked = Directions(**{**vars(found), "activity": torch.tensor([0.0, 5.0, 1.0, 9.0, 2.0, 3.0])})
-    assert ranked.ranking(3) == [3, 1, 5]
-    assert ranked.take([5, 0, 3]).activity.tolist() == [0.0, 9.0, 3.0]
-
-
 def test_the_natural_directions_are_those_that_training_separates() -> None:
     steered, dense = LinearGenerator(), DenseGenerator(torch.eye(2), torch.eye(2))
     assert natural_method(steered) == discover(steered).method == "subspace"
     assert natural_method(dense) == discover(dense).method == "weights"
     dense.encode = lambda images: images.flatten(1)[:, :2]  # type: ignore[attr-defined]
     assert natural_method(dense) == "coordinate"
+
+
+SAMPLED = {"activations": {"samples": 40}, "jacobian": {"samples": 3}}
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"hspace"}))
+def test_the_same_seed_gives_the_same_bits_and_the_methods_tell_how_far_they_are(method: str) -> None:
+    generator, options = LinearGenerator(), SAMPLED.get(method, {})
+    plain = generator.synthesize
+    generator.synthesize = lambda latents: torch.tanh(20 * plain(latents))  # type: ignore[method-assign]
+    state = torch.get_rng_state()
+    told: list[tuple[float, str]] = []
+    first = discover(generator, method, seed=1, progress=lambda *args: told.append(args), **options)
+    again, other = (discover(generator, method, seed=seed, **options) for seed in (1, 2))
+    for name in ("vectors", "singular_values", "shares", "gaps", "stability"):
+        assert torch.equal(getattr(first, name), getattr(again, name)), name
+    assert torch.equal(first.vectors, other.vectors) is not first.settings["seeded"]
+    assert torch.equal(torch.get_rng_state(), state)
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert shares[0] > 0
+    assert shares[-1] == 1.0
+    assert all(text for _, text in told)
+    assert not first.vectors.requires_grad
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"hspace"}))
+def test_what_progress_raises_ends_it(method: str) -> None:
+    def cancel(share: float, text: str) -> None:
+        raise KeyboardInterrupt(text)
+
+    with pytest.raises(KeyboardInterrupt):
+        discover(LinearGenerator(), method, progress=cancel, **SAMPLED.get(method, {}))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_options_are_those_that_a_method_documents(method: str) -> None:
+    assert all(f"    {name}: " in (inspect.getdoc(METHODS[method]) or "") for name in option_names(method))
+    with pytest.raises(UserError, match=rf"unknown option of the method {method} 'modul'.*{option_names(method)[0]}"):
+        discover(LinearGenerator(), method, modul="x")

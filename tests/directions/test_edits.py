@@ -75,7 +75,7 @@ def test_activity_does_not_depend_on_batches_and_follows_its_seed() -> None:
     found = discover(generator, "random")
     first, second = (measure_activeness(generator, found, samples=5, seed=1, batch=batch) for batch in (1, 64))
     torch.testing.assert_close(first.activeness, second.activeness)
-    assert not torch.equal(first.activeness, measure_activeness(generator, found, samples=5, seed=2).activity)
+    assert not torch.equal(first.activeness, measure_activeness(generator, found, samples=5, seed=2).activeness)
     assert ((first.activeness > 0) & (first.activeness < 8 / 9)).all()
     with pytest.raises(ValueError, match="at least one sample"):
         measure_activeness(generator, found, samples=0)

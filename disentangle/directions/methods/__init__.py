@@ -2,23 +2,23 @@
 
 from collections.abc import Callable
 
-from disentangle.directions.methods.activations import activations
+from disentangle.directions.methods.activations import find_activations
 from disentangle.directions.methods.base import Found, Progress, Result, Task
-from disentangle.directions.methods.coordinate import coordinate
-from disentangle.directions.methods.hspace import hspace
-from disentangle.directions.methods.jacobian import jacobian
-from disentangle.directions.methods.random import random
-from disentangle.directions.methods.subspace import subspace, subspace_projections
-from disentangle.directions.methods.weights import weights
+from disentangle.directions.methods.coordinate import find_coordinate
+from disentangle.directions.methods.hspace import find_hspace
+from disentangle.directions.methods.jacobian import find_jacobian
+from disentangle.directions.methods.random import find_random
+from disentangle.directions.methods.subspace import find_subspace, subspace_projections
+from disentangle.directions.methods.weights import find_weights
 
 METHODS: dict[str, Callable[..., Result]] = {
-    "weights": weights,
-    "activations": activations,
-    "subspace": subspace,
-    "jacobian": jacobian,
-    "hspace": hspace,
-    "random": random,
-    "coordinate": coordinate,
+    "weights": find_weights,
+    "activations": find_activations,
+    "subspace": find_subspace,
+    "jacobian": find_jacobian,
+    "hspace": find_hspace,
+    "random": find_random,
+    "coordinate": find_coordinate,
 }
 
 __all__ = ["METHODS", "Found", "Progress", "Result", "Task", "subspace_projections"]

@@ -18,7 +18,7 @@ NOISE = 1e-5
 """A standard deviation below this share of the largest is the rounding of float32."""
 
 
-def activations(task: Task, *, module: str | None = None, samples: int = 1000, batch: int = 32) -> Result:
+def find_activations(task: Task, *, module: str | None = None, samples: int = 1000, batch: int = 32) -> Result:
     """PCA of a module's activations, its coordinates mapped back to the latents by least squares.
 
     Singular values are the standard deviations along the components, shares those of the whole variance. Directions
@@ -91,7 +91,7 @@ def principal(activations: Tensor, latents: Tensor, count: int) -> tuple[Tensor,
 
 
 def default_module(task: Task, called: dict[str, Call]) -> str:
-    """The module whose activations are taken where none is named; see :func:`activations`."""
+    """The module whose activations are taken where none is named; see :func:`find_activations`."""
     names = possible(called, 2)
     projection = chosen_projections(task)[-1]
     owner = projection.parameter.split(".")[:-1]

@@ -7,7 +7,7 @@ from disentangle.directions.methods.base import Result, Task
 from disentangle.directions.methods.matrices import find_in_matrices
 
 
-def coordinate(task: Task, *, stack: bool = False, unit_rows: bool = False) -> Result:
+def find_coordinate(task: Task, *, stack: bool = False, unit_rows: bool = False) -> Result:
     """The axes of the latents that enter the layers; singular values are the lengths of the matrices' columns.
 
     Args:

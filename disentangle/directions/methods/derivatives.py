@@ -1,5 +1,7 @@
 """Products with the Jacobian of a generator's pictures, which is never formed."""
 
+import threading
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -10,13 +12,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from disentangle.errors import UserError
 from disentangle.generator import Generator
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Torch has one level of forward mode, and one choice of its attention, for all threads."""
+
 
 class Derivative:
     """``J = dG/dz`` at many latents at once, a picture depending on its own latents alone.
 
     Products with vectors are computed in forward mode. Fused attention has none: then with torch's plain attention,
     and where an operation has no forward mode at all, by differentiating twice in reverse, which takes twice as long.
-    What has worked is kept to. Quantised latents have the derivative that they train with.
+    What has worked is kept to. Quantised latents have the derivative that they train with. Several threads may
+    differentiate one generator, and others make pictures with it meanwhile.
 
     Args:
         generator: whose pictures.
@@ -64,28 +70,36 @@ class Derivative:
                 raise self._refused(error) from error
         return pulled
 
-    @torch.no_grad()
     def _forward(self, latents: Tensor, tangents: Tensor) -> Tensor:
-        with forward_ad.dual_level():
+        with _ONE_AT_A_TIME:
+            return self._pushed(latents, tangents)
+
+    @torch.no_grad()
+    def _pushed(self, latents: Tensor, tangents: Tensor) -> Tensor:
+        with warnings.catch_warnings(), forward_ad.dual_level():
+            # Torch's own rules of forward mode call what torch no longer recommends.
+            warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)
             images = self._generator.synthesize(forward_ad.make_dual(latents.detach().clone(), tangents))
             image, tangent = forward_ad.unpack_dual(images)
         return torch.zeros_like(image) if tangent is None else tangent
 
     def _plain_forward(self, latents: Tensor, tangents: Tensor) -> Tensor:
-        with sdpa_kernel(SDPBackend.MATH):
-            return self._forward(latents, tangents)
+        with _ONE_AT_A_TIME, sdpa_kernel(SDPBackend.MATH):
+            return self._pushed(latents, tangents)
 
     def _twice_back(self, latents: Tensor, tangents: Tensor) -> Tensor:
         """``Jᵀ u`` is linear in ``u``, and its derivative by ``u`` along ``v`` is ``J v``, whatever ``u`` is."""
-        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+        with _ONE_AT_A_TIME, torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             start = latents.detach().clone().requires_grad_()
             images = self._generator.synthesize(start)
             if not images.requires_grad:
                 return torch.zeros_like(images)
             u = torch.zeros_like(images, requires_grad=True)
             (pulled,) = torch.autograd.grad(images, start, u, create_graph=True, materialize_grads=True)
-            (pushed,) = torch.autograd.grad(pulled, u, tangents, materialize_grads=True)
-        return pushed
+            if not pulled.requires_grad:
+                return torch.zeros_like(images)
+            (pushed,) = torch.autograd.grad(pulled, u, tangents)  # raises where nothing leads back to u
+        return pushed.detach()
 
     def _refused(self, error: RuntimeError) -> UserError:
         reason = " ".join(str(error).split())[:200]

@@ -1,5 +1,6 @@
 """What a module of a generator puts out while pictures are made."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -34,9 +35,12 @@ class Call:
 def calls(generator: nn.Module, latents: Tensor) -> dict[str, Call]:
     """The modules that make pictures of latents ``(n, d)``, by name, in the order of their last calls."""
     seen: dict[str, Call] = {}
+    thread = threading.get_ident()
 
     def note(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if threading.get_ident() != thread:  # somebody else's pictures
+                return
             before = seen.pop(name, None)
             shape = output.shape if isinstance(output, Tensor) else None
             seen[name] = Call(name, 1 if before is None else before.times + 1, shape)
@@ -83,9 +87,12 @@ def outputs(generator: nn.Module, call: Call, latents: Tensor) -> Tensor:
     """What a module puts out last for latents ``(n, d)``: ``(n, features)``. What follows it is not computed."""
     kept: list[Tensor] = []
     times = 0
+    thread = threading.get_ident()
 
     def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
         nonlocal times
+        if threading.get_ident() != thread:  # somebody else's pictures, which must be finished
+            return
         times += 1
         if times == call.times:
             kept.append(output.detach().flatten(1).clone())  # what follows may work in place

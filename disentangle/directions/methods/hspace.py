@@ -19,12 +19,12 @@ LAYER = "h-space"
 BASES = ("pca", "jacobian")
 
 
-def hspace(
+def find_hspace(
     task: Task,
     *,
     basis: str = "pca",
     at: int | Tensor | None = None,
-    samples: int = 16,
+    samples: int = 32,
     solver: str = "auto",
     iterations: int = 60,
     batch: int = 32,
@@ -38,7 +38,7 @@ def hspace(
             the pictures' Jacobian by the codes.
         at: the Jacobian's one latent, or the seed it is drawn from; ``None`` averages.
         samples: latents that the Jacobian is averaged over.
-        solver: as :func:`disentangle.directions.methods.jacobian.jacobian`'s.
+        solver: as :func:`disentangle.directions.methods.jacobian.find_jacobian`'s.
         iterations: likewise.
         batch: pictures computed at a time.
 

@@ -7,7 +7,7 @@ from disentangle.directions.methods.base import Result, Task
 from disentangle.directions.methods.matrices import find_in_matrices
 
 
-def random(task: Task, *, stack: bool = False, unit_rows: bool = False) -> Result:
+def find_random(task: Task, *, stack: bool = False, unit_rows: bool = False) -> Result:
     """A random orthonormal basis of the latents of each layer, sorted by the layer's response.
 
     Args:

@@ -13,7 +13,7 @@ from disentangle.generator import Generator, Projection
 from disentangle.subspace import SubspaceLayer
 
 
-def subspace(task: Task, *, stack: bool = False, unit_rows: bool = False) -> Result:
+def find_subspace(task: Task, *, stack: bool = False, unit_rows: bool = False) -> Result:
     """Each latent of each subspace layer; its singular value is ``|L_j| * |u_j|``, the learned importance.
 
     Args:

@@ -10,7 +10,7 @@ from disentangle.directions.methods.base import Result, Task
 from disentangle.directions.methods.matrices import find_in_matrices
 
 
-def weights(task: Task, *, stack: bool = False, unit_rows: bool = False) -> Result:
+def find_weights(task: Task, *, stack: bool = False, unit_rows: bool = False) -> Result:
     """The right singular vectors of each layer's matrix; singular values are how long its response to a unit step is.
 
     Args:

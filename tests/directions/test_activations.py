@@ -1,0 +1,156 @@
+"""Principal components of activations and their way back to the latents."""
+
+import threading
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from disentangle.directions import discover, principal_angles
+from disentangle.directions.angles import angles_between
+from disentangle.directions.methods.hooks import calls, outputs
+from disentangle.errors import UserError
+from tests.directions.known import KnownGenerator
+from tests.fakes import LinearGenerator
+
+VALUES = [5.0, 3.0, 2.0, 1.0]
+
+
+@pytest.mark.parametrize("features", [6, 40])  # fewer and more of them than samples
+@pytest.mark.parametrize("held", [2**26, 16 * 7])  # in one piece, and in pieces of seven features
+def test_of_a_linear_module_they_are_its_singular_vectors(
+    features: int, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("disentangle.directions.methods.activations.HELD", held)
+    generator = KnownGenerator(VALUES, features, designed=True)
+    found = discover(generator, "activations", samples=16, batch=5)
+    assert angles_between(found.vectors, generator.right).max() < 1e-4
+    torch.testing.assert_close(found.singular_values, torch.tensor(VALUES), rtol=1e-6, atol=0)
+    torch.testing.assert_close(found.shares, torch.tensor(VALUES) ** 2 / 39, rtol=1e-6, atol=0)
+    torch.testing.assert_close(found.gaps, torch.tensor([0.4, 0.2, 0.2, 0.2]), rtol=1e-6, atol=0)
+    assert found.stability.max() < 1e-3, "both halves have the same covariance"
+    assert found.layers == ("layer",) * 4
+
+
+def test_the_map_back_is_least_squares_in_all_principal_coordinates() -> None:
+    generator = KnownGenerator(VALUES, features=30, act=nn.Tanh())
+    found = discover(generator, "activations", module="act", samples=200, count=3)
+    latents = generator.sample_latents(200, torch.Generator().manual_seed(0))
+    values = generator.synthesize(latents).detach().flatten(1)
+    _, spread, axes = torch.linalg.svd(values - values.mean(0), full_matrices=False)
+    coordinates = torch.cat([(values - values.mean(0)) @ axes[:3].mT, torch.ones(200, 1).double()], dim=1)
+    slopes = torch.linalg.lstsq(coordinates, latents).solution[:3]
+    assert angles_between(found.vectors, nn.functional.normalize(slopes, dim=1)).max() < 1e-4
+    torch.testing.assert_close(found.singular_values.double(), spread[:3] / 199**0.5, rtol=1e-6, atol=0)
+    torch.testing.assert_close(found.shares.double(), (spread**2 / (spread**2).sum())[:3], rtol=1e-6, atol=0)
+
+
+def test_noise_turns_the_axes_of_a_near_pair_and_not_its_plane() -> None:
+    generator = KnownGenerator([9.0, 3.0, 3.0, 0.5])
+    found = discover(generator, "activations", samples=2000)
+    assert found.stability[0] < 5
+    assert found.stability[1:3].min() > 10
+    assert torch.rad2deg(principal_angles(found.vectors[1:3], generator.right[1:3])[-1]) < 3
+    assert discover(generator, "activations", samples=8).stability.max() > 30
+
+
+def test_layers_decide_what_is_moved_and_where_to_look() -> None:
+    generator = LinearGenerator()
+    both = discover(generator, "activations", samples=64)
+    assert both.settings["module"] == "subspaces.1", "the last layer has seen all"
+    first = discover(generator, "activations", layers="layer 1", samples=64)
+    assert first.settings["module"] == "subspaces.0"
+    assert len(first) == 3
+    assert set(first.layers) == {"subspaces.0, layer 1"}
+    assert first.vectors[:, 3:].abs().max() == 0
+    assert first.vectors.argmax(1).tolist() == [0, 1, 2]
+
+
+class Odd(KnownGenerator):
+    """Modules that put out several things, are called twice, enclose others, or are not called."""
+
+    def __init__(self) -> None:
+        super().__init__(VALUES)
+        self.double = self.layer.double()
+        self.inner = nn.Sequential(nn.Identity(), nn.Tanh())
+        self.pair, self.row, self.idle = nn.LSTM(9, 2, dtype=torch.float64), nn.Flatten(0), nn.Linear(2, 2)
+
+    def synthesize(self, latents: Tensor) -> Tensor:
+        self.pair(latents.new_zeros(1, 9))
+        self.row(latents)
+        once = self.inner(self.layer(latents))
+        return self.inner(once + 1.0).clamp_(-0.5, 0.5)[:, None, None, :]
+
+
+def test_the_last_call_counts_and_nothing_that_follows_changes_it() -> None:
+    generator = Odd()
+    latents = generator.sample_latents(5, torch.Generator().manual_seed(0))
+    called = calls(generator, latents)
+    assert (called["inner"].times, called["layer"].times) == (2, 1)
+    expected = torch.tanh(torch.tanh(generator.layer(latents)) + 1.0)
+    assert torch.equal(outputs(generator, called["inner"], latents), expected)
+    assert expected.max() > 0.5
+    generator = KnownGenerator(VALUES)
+    call = calls(generator, latents)["layer"]
+    generator.act.forward = lambda features: pytest.fail("what follows is not needed")  # type: ignore[method-assign]
+    assert torch.equal(outputs(generator, call, latents), generator.layer(latents))
+
+
+def test_other_threads_make_their_pictures_meanwhile() -> None:
+    generator = KnownGenerator(VALUES)
+    alone, others = generator.synthesize, []
+    latents = generator.sample_latents(2, torch.Generator().manual_seed(0))
+
+    def busy(given: Tensor) -> Tensor:
+        thread = threading.Thread(target=lambda: others.append(alone(latents)))
+        thread.start()
+        thread.join()
+        return alone(given)
+
+    generator.synthesize = busy  # type: ignore[method-assign]
+    called = calls(generator, latents)
+    assert called["layer"].times == 1
+    assert outputs(generator, called["layer"], latents + 1).shape == (2, 9)
+    assert len(others) == 2, "none of them was cut short"
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("leyer", r"unknown module 'leyer': did you mean layer\?"),
+        ("pair", r"pair puts out several things or none, not a tensor.*possible: layer, inner.0, inner.1, inner$"),
+        ("row", r"row puts out a tensor of shape \(8,\)"),
+        ("idle", r"idle is not called by itself.*possible: layer"),
+        ("", "unknown module ''"),
+    ],
+)
+def test_a_module_that_cannot_be_looked_into(module: str, message: str) -> None:
+    generator = Odd()
+    with pytest.raises(UserError, match=message):
+        discover(generator, "activations", module=module, samples=4)
+
+
+def test_nothing_to_find() -> None:
+    generator = KnownGenerator(VALUES)
+    with pytest.raises(UserError, match="samples must be at least 4"):
+        discover(generator, "activations", samples=3)
+    with torch.no_grad():
+        generator.layer.weight.zero_()
+    with pytest.raises(UserError, match="layer puts out does not depend on the latents"):
+        discover(generator, "activations", samples=8)
+    with torch.no_grad():
+        generator.layer.weight.fill_(torch.inf)
+    with pytest.raises(UserError, match="layer puts out is not finite"):
+        discover(generator, "activations", samples=8)
+
+
+def test_a_cancelled_discovery_leaves_no_hook_behind() -> None:
+    generator = KnownGenerator(VALUES)
+
+    def cancel(share: float, text: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        discover(generator, "activations", samples=64, progress=cancel)
+    assert not any(module._forward_hooks for module in generator.modules())
+    assert len(discover(generator, "activations", samples=64)) == 4

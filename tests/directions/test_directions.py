@@ -1,0 +1,128 @@
+"""What directions say of themselves: rank, doubts, names, and whose they are."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from disentangle.directions import Directions
+from disentangle.directions.file import MEASURED, TENSORS
+from disentangle.errors import UserError
+from tests.directions.known import made
+
+
+@pytest.fixture
+def directions() -> Directions:
+    return made(torch.eye(5), [9.0, 4.0, 4.0, 2.0, 1.0], layers=("a", "a", "b", "b", "b"))
+
+
+def measured(directions: Directions, **values: list[float]) -> Directions:
+    return dataclasses.replace(directions, **{name: torch.tensor(value) for name, value in values.items()})  # type: ignore[arg-type]
+
+
+def test_the_dataclass_refuses_what_does_not_fit(directions: Directions) -> None:
+    for change in (
+        {"vectors": directions.vectors * 2},
+        {"vectors": directions.vectors * math.nan},
+        {"vectors": directions.vectors[:0]},
+        {"vectors": directions.vectors[0]},
+        {"sigma": directions.sigma[:1]},
+        {"singular_values": directions.singular_values[:, None]},
+        {"activeness": torch.zeros(4)},
+        {"effects": torch.zeros(5, 2)},
+        {"effects": torch.zeros(5, 2), "factors": ("hue",)},
+        {"readable": torch.zeros(1)},
+        {"layers": directions.layers[:1]},
+        {"names": ("x",)},
+        {"notes": ("x",)},
+    ):
+        with pytest.raises(ValueError, match="expected"):
+            dataclasses.replace(directions, **change)  # type: ignore[arg-type]
+
+
+def test_ranking_puts_doubtful_ones_after_good_ones_and_still_ones_last(directions: Directions) -> None:
+    assert directions.repeated.tolist() == [False, True, True, False, False]
+    assert directions.ranking() == [0, 3, 4, 1, 2]
+    active = measured(directions, activeness=[0.009, 1.0, 0.5, 0.2, 0.3])
+    assert active.still.tolist() == [True, False, False, False, False]
+    assert active.ranking() == [4, 3, 1, 2, 0]
+    assert active.ranking(2) == [4, 3]
+    unstable = measured(active, stability=[0.0, 0.0, 0.0, 0.0, 31.0])
+    assert unstable.unstable.tolist() == [False] * 4 + [True]
+    assert unstable.ranking() == [3, 1, 2, 4, 0]
+    seeds = measured(unstable, seed_stability=[0.0, 0.0, 0.0, 30.5, 0.0])
+    assert seeds.unstable.tolist() == [False] * 3 + [True, True]
+    mixed = dataclasses.replace(active, factors=("hue", "size"), effects=torch.tensor([[1.0, 0.0]] * 4 + [[0.3, 0.3]]))
+    assert mixed.ranking()[:2] == [3, 4], "0.2 pure comes before 0.3 of half the purity"
+
+
+def test_nothing_active_is_all_still(directions: Directions) -> None:
+    assert measured(directions, activeness=[0.0] * 5).still.all()
+    assert not directions.still.any()
+    assert not directions.unstable.any()
+
+
+def test_purity_and_what_is_moved(directions: Directions) -> None:
+    assert directions.purity is None
+    assert directions.moves == ("",) * 5
+    effects = torch.tensor([[0.6, 0.2], [0.0, 0.5], [0.1, 0.1], [0.0, 0.0], [0.0, 0.3]])
+    known = dataclasses.replace(directions, factors=("hue", "size"), effects=effects)
+    torch.testing.assert_close(known.purity, torch.tensor([0.75, 1.0, 0.5, 0.0, 1.0]))
+    assert known.moves[:2] == ("hue", "size")
+    still = measured(known, activeness=[1.0, 1.0, 1.0, 1.0, 0.0])
+    assert still.moves[4] == ""
+
+
+def test_doubts_in_words(directions: Directions) -> None:
+    doubtful = measured(
+        directions,
+        stability=[0.0, 0.0, 44.6, 0.0, 30.0],
+        seed_stability=[0.0, 0.0, 60.0, 0.0, 0.0],
+        activeness=[1.0, 1.0, 0.001, 1.0, 1.0],
+    )
+    assert [len(doubtful.doubts(k)) for k in range(5)] == [0, 1, 4, 0, 0]
+    assert doubtful.doubts(2) == (
+        "repeated: its axes are arbitrary",
+        "other samples turn it by 45°",
+        "another seed turns it by 60°",
+        "hardly changes the picture",
+    )
+
+
+def test_labels_names_and_notes(directions: Directions) -> None:
+    assert directions.labels == ("a · #1", "a · #2", "b · #1", "b · #2", "b · #3")
+    named = directions.rename(1, " hue ", "warm").rename(3, note=" cold ").rename(1, note="")
+    assert named.names == ("", "hue", "", "", "")
+    assert named.notes == ("", "", "", "cold", "")
+    assert named.labels[1:3] == ("hue", "b · #1")
+    assert directions.names == directions.notes == ("",) * 5
+    assert named.rename(1, "").labels == directions.labels
+
+
+def test_take_keeps_everything_of_those_taken(directions: Directions) -> None:
+    full = dataclasses.replace(
+        directions.rename(4, "x", "y"),
+        factors=("hue", "size"),
+        readable=torch.ones(2),
+        **{name: torch.arange(5.0) for name in MEASURED[:4]},  # type: ignore[arg-type]
+        effects=torch.arange(10.0).view(5, 2),
+    )
+    some = full.take([4, 1, 4])
+    assert some.vectors.argmax(1).tolist() == [1, 4]
+    for name in (*TENSORS, *MEASURED[:-1]):
+        assert torch.equal(getattr(some, name), getattr(full, name)[[1, 4]]), name
+    assert some.readable.tolist() == [1.0, 1.0]
+    assert (some.layers, some.names, some.notes) == (("a", "b"), ("", "x"), ("", "y"))
+    assert directions.take([0]).activeness is None
+
+
+def test_directions_of_other_weights_are_refused(directions: Directions) -> None:
+    mine = dataclasses.replace(directions, weights="a" * 64)
+    mine.check_weights("a" * 64, "runs/x")
+    mine.check_weights("", "runs/x")
+    directions.check_weights("b" * 64, "runs/x")
+    with pytest.raises(
+        UserError, match=r"other weights \(a{12}\) than runs/x has \(b{12}\).*disentangle discover runs/x"
+    ):
+        mine.check_weights("b" * 64, "runs/x")
