@@ -31,8 +31,6 @@ __all__ = ["fit_image", "invert_picture", "load_image", "search"]
 logger = logging.getLogger(__name__)
 
 STEPS, MOST = 200, 5000
-SEEN = 64
-"""Pixels at which the perceptual distance sees a picture: at 128 a step takes four times as long."""
 SLOW = "a picture of a diffusion model takes all its sampling steps, and so does every step of the search"
 Progress = Callable[[float, str], None]
 
@@ -173,7 +171,7 @@ def search(
         generator,
         from_uint8(original)[None].to(made.device),
         encode=encode,
-        distance=load_distance(size=SEEN, device=made.device) if perceptual and steps else None,
+        distance=load_distance(device=made.device) if perceptual and steps else None,
         steps=steps,
         seed=seed,
         progress=progress,
