@@ -135,19 +135,20 @@ def open_target(args: Args) -> "tuple[View, Edit]":
     edit = replace(edit, run=run.name, **{name: value for name, value in given.items() if value is not None})
     if args.seed is not None and args.picture is None:
         edit = replace(edit, picture="")
-    edit, view = _open(run, edit)
+    view = _open(run, edit)
     given_moves = [_move(view.directions, text) for text in args.move]
     moves = dict(edit.coordinates) | dict(given_moves)
     if len(dict(given_moves)) < len(given_moves):
         raise UserError(f"--move moves a direction twice: {' '.join(args.move)}")
     weights = run.weights_hash()
-    return view, replace(edit, coordinates=tuple(moves.items()), weights=edit.weights or weights[:12])
+    return view, replace(
+        edit, directions=view.key.method, coordinates=tuple(moves.items()), weights=edit.weights or weights[:12]
+    )
 
 
-def _open(run: "Run", edit: Edit) -> "tuple[Edit, View]":
-    """The run and its directions, and the edit with their name."""
+def _open(run: "Run", edit: Edit) -> "View":
     from disentangle.apps.studio import Studio
-    from disentangle.directions import METHODS, Directions, natural_method
+    from disentangle.directions import METHODS, Directions
 
     weights = run.weights_hash()
     if edit.weights and not weights.startswith(edit.weights):
@@ -159,11 +160,11 @@ def _open(run: "Run", edit: Edit) -> "tuple[Edit, View]":
     if edit.directions not in ("auto", *METHODS, *stored):
         raise unknown_name("directions", edit.directions, {"auto", *METHODS, *stored})
     view = Studio(run.path).open(run.name, edit.directions)
-    name = natural_method(view.generator) if edit.directions == "auto" else edit.directions
-    if name in stored:
+    folder = run.path / "directions" / view.key.method
+    if (folder / "directions.safetensors").exists():
         # The app finds directions of other weights anew, and says so; here nobody would see that these are others.
-        Directions.load(run.path / "directions" / name).check_weights(weights, str(run.path))
-    return replace(edit, directions=name), view
+        Directions.load(folder).check_weights(weights, str(run.path))
+    return view
 
 
 def _jobs(args: Args, view: "View", edit: Edit) -> Iterator[tuple[str, Callable[[], bytes]]]:
