@@ -31,9 +31,8 @@ __all__ = ["fit_image", "invert_picture", "load_image", "search"]
 logger = logging.getLogger(__name__)
 
 STEPS, MOST = 200, 5000
-SEEN = 64
-"""Pixels at which the perceptual distance sees a picture: at 128 a step takes four times as long."""
-SLOW = "a picture of a diffusion model takes all its sampling steps, and so does every step of the search"
+SLOW_STEPS = 50
+"""Of diffusion models: each goes through all sampling steps and back, 2 s on one core for 20 of a small model."""
 Progress = Callable[[float, str], None]
 
 
@@ -54,7 +53,8 @@ class Args:
     pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURE …")]
     """PNG, JPEG, WebP, GIF (its first frame) or BMP files."""
     steps: int | None = None
-    """Steps of the search, 0 for the encoder alone; by default 200, for diffusion models 0, whose steps take long."""
+    """Steps of the search, 0 for the encoder alone; by default 200, and 50 for diffusion models, whose steps take long:
+    every one goes through all sampling steps."""
     perceptual: bool = True
     """Mind the perceptual distance too, not pixels alone: most of the time goes there."""
     seed: int = 0
@@ -79,10 +79,7 @@ def main(argv: Sequence[str]) -> None:
     images = [load_image(path) for path in args.pictures]  # all are looked at before the first minute is spent
     run = Run.open(args.run)
     generator = run.load_generator()
-    slow = run.kind == "diffusion"
-    steps = args.steps if args.steps is not None else 0 if slow else STEPS
-    if slow:
-        logger.info("%s", SLOW if steps else f"{SLOW}; --steps asks for a search all the same")
+    steps = default_steps(run) if args.steps is None else args.steps
     for path, image in zip(args.pictures, images):
         with _bar(path.name) as progress:
             found = search(
@@ -122,7 +119,7 @@ def invert_picture(
     generator: Generator,
     image: Image.Image,
     *,
-    steps: int = STEPS,
+    steps: int | None = None,
     perceptual: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
@@ -133,7 +130,7 @@ def invert_picture(
         run: the run, for its encoder and the hash of its weights.
         generator: the run's generator.
         image: of any size; its middle square is taken.
-        steps: of the search; 0 for what the encoder says.
+        steps: of the search; 0 for what the encoder says; by default what :func:`default_steps` says.
         perceptual: mind a perceptual distance beside that of pixels.
         seed: what starts are drawn from.
         progress: told the share done and what is being done; raising from it ends the search.
@@ -152,7 +149,7 @@ def search(
     generator: Generator,
     image: Image.Image,
     *,
-    steps: int = STEPS,
+    steps: int | None = None,
     perceptual: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
@@ -165,6 +162,7 @@ def search(
     from disentangle.metrics.perceptual import load_distance
     from disentangle.pictures import from_uint8, to_uint8
 
+    steps = default_steps(run) if steps is None else steps
     with torch.no_grad():
         made = generator.synthesize(generator.sample_latents(1, torch.Generator().manual_seed(0)))
     original = fit_image(image, made.shape[1], made.shape[2])
@@ -173,7 +171,7 @@ def search(
         generator,
         from_uint8(original)[None].to(made.device),
         encode=encode,
-        distance=load_distance(size=SEEN, device=made.device) if perceptual and steps else None,
+        distance=load_distance(device=made.device) if perceptual and steps else None,
         steps=steps,
         seed=seed,
         progress=progress,
@@ -184,6 +182,11 @@ def search(
         start, result = (to_uint8(generator.synthesize(latents))[0] for latents in (found.starts, found.latents))
     kept = KeptPicture(found.latents.detach().float().cpu(), original, run.weights_hash(), float(found.errors[0]))
     return Found(kept, found, start, result, encode is not None)
+
+
+def default_steps(run: Run) -> int:
+    """Steps of a search that take a minute or two at most, on one core and small pictures."""
+    return SLOW_STEPS if run.kind == "diffusion" else STEPS
 
 
 def encoder_of(run: Run, generator: Generator) -> Callable[[Tensor], Tensor] | None:

@@ -60,19 +60,15 @@ class PictureDistance(nn.Module):
         return self._compare(a, b)
 
 
-def load_distance(
-    name: str = "efficientnet-lite0", device: torch.device | str | None = None, size: int = 128
-) -> PictureDistance:
+def load_distance(name: str = "efficientnet-lite0", device: torch.device | str | None = None) -> PictureDistance:
     """Load a distance between pictures.
 
     Args:
         name: ``"lpips-alex"``, ``"lpips-vgg"`` or ``"lpips-squeeze"``: LPIPS 0.1 of the ``lpips`` package, whose
             backbone torchvision's published file must be in ``torch.hub.get_dir()/checkpoints``. Or
             ``"efficientnet-lite0"``: the sum over five maps of the network of the mean squared difference of features
-            of unit length; no weights of people's judgements, and so not LPIPS.
+            of unit length; no weights of people's judgements, and so not LPIPS. It sees pictures at 128 pixels.
         device: where it computes; PyTorch's default if ``None``.
-        size: side in pixels at which EfficientNet sees pictures, at least 32; distances at different sizes do not
-            compare. 64 takes a quarter of the time of 128.
 
     Raises:
         UserError: for an unknown name, and where the backbone's weights are missing or others.
@@ -80,13 +76,13 @@ def load_distance(
     if name not in DISTANCES:
         raise unknown_name("picture distance", name, DISTANCES)
     if name == "efficientnet-lite0":
-        features = load_features(size=size)
+        features = load_features(size=128)
         network = cast(EfficientNetLite0, features.network)
 
         def compare(a: Tensor, b: Tensor) -> Tensor:
             return _deep_difference(network, features.prepare(a), features.prepare(b))
 
-        return PictureDistance(network, compare, f"efficientnet-lite0@{size} distance").to(device)
+        return PictureDistance(network, compare, "efficientnet-lite0@128 distance").to(device)
     backbone = name.removeprefix("lpips-")
     file, _ = checkpoint([BACKBONES[backbone]], f"LPIPS ({name})", 'the distance "efficientnet-lite0" works')
     import lpips  # with torchvision takes seconds, which all who import scores would wait for

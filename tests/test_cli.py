@@ -96,6 +96,6 @@ def test_an_unknown_command_is_told_what_is_possible(root: Path) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_unknown_option_is_refused_without_a_traceback(root: Path, command: str) -> None:
     # Without a run, that is what is said to be missing.
-    run = ["some-run"] * (command in ("evaluate", "encode", "import", "discover", "compare"))
+    run = ["some-run"] * (command in ("evaluate", "encode", "import", "discover", "compare", "render", "invert"))
     done = disentangle(root, command, *run, "--no-such-option")
     assert "no-such-option" in one_line_error(done)

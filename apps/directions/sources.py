@@ -28,8 +28,10 @@ class Source:
 
     @property
     def title(self) -> str:
-        """What to call it: run and name, or the file."""
-        return str(self.path) if self.run is None else f"{self.run.resolve().name}/{self.path.parent.name}"
+        """What to call it: run and name, or the file or its folder."""
+        if self.run is None:
+            return self.path.resolve().parent.name if self.path.name == FILE else self.path.name
+        return f"{self.run.resolve().name}/{self.path.resolve().parent.name}"
 
 
 def load_all(path: Path, name: str | None = None) -> list[Source]:
