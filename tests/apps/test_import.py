@@ -52,7 +52,7 @@ def test_a_published_pipeline_is_discovered_scored_steered_and_trained_further(
     assert torch.equal(model.h_space.basis, expected.h_space.basis)
     assert (model.h_space.scale > 0).all()
 
-    main(["discover", str(path), "--samples", "2"])
+    main(["discover", str(path), "--no-steps", "--seeds", "0"])
     assert (path / "directions/weights/strips.png").exists()
     view = Studio(path).open("run", "auto")
     moved = render(view, 0, 1.0, (3.0,), 0)
