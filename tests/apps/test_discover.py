@@ -235,7 +235,7 @@ def test_the_table_fits_a_terminal_and_says_all_in_short() -> None:
         shares=torch.tensor([0.5, 0.2, 0.2, 0.1]),
         gaps=torch.tensor([0.27, 0.0, 0.0, torch.inf]),
         sigma=one,
-        layers=("layer 1",) * 3 + ("layer 12",),
+        layers=("layer 1",) * 3 + ("layer 4",),
         method="weights",
         activeness=torch.tensor([0.0123, 0.05, 0.04, 0.0]),
         step_sizes=torch.tensor([0.25, 0.5, 0.75, 1e-4]),
@@ -255,5 +255,5 @@ def test_the_table_fits_a_terminal_and_says_all_in_short() -> None:
         ["1", "[bold]x", "9", "20%", "0.000", "45°", "0.05", "0.5", "object", "hue", "1", "repeated"],
         ["unstable"],
         ["2", "layer", "1", "·", "#3", "9", "20%", "0.000", "7°", "0.04", "0.75", "–", "repeated"],
-        ["3", "layer", "12", "·", "#1", "0.01", "10%", "alone", "3°", "0", "0.0001", "–", "still"],
+        ["3", "layer", "4", "·", "#1", "0.01", "10%", "alone", "3°", "0", "0.0001", "–", "still"],
     ]
