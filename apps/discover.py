@@ -40,6 +40,12 @@ class Args:
     to directions that are found again are kept. The first discovery on a labelled data set trains a network that reads
     its factors, in about a minute, and keeps it for all later ones.
 
+    Prints of each direction its place in the file and its name; its singular value, the share that it has in the
+    layer, and the gap to the nearest other value; by how many degrees other samples or seeds turn it; how much it
+    changes pictures (activeness) and how far a step of one sigma takes them; the known factor that it moves most, and
+    how purely; and what speaks against it: repeated values have arbitrary axes, unstable ones turn by more than 30
+    degrees, still ones hardly change the picture.
+
     example: disentangle discover runs/fashion --method weights --directions 6
     """
 
@@ -113,7 +119,7 @@ def main(argv: list[str]) -> None:
         files = drawn(generator, found, order[: args.directions], args.seed, args.rows)
     folder = run.path / "directions" / name
     write(folder, found, files, before)
-    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 140)
+    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 100)
     console.print(table(found, order))
     for line in following(run.path, name, found, order):
         console.print(line, markup=False, soft_wrap=True)
@@ -204,12 +210,13 @@ def _with_effects(run: "Run", generator: "Generator", found: "Directions", seed:
     from disentangle.directions import measure_effects
     from disentangle.training.reader import factor_reader
 
+    latents = generator.sample_latents(1)
+    shape = tuple(generator.synthesize(latents).shape[1:])
     try:
-        reader = factor_reader(
-            run.data(),
-            device=generator.sample_latents(1).device,
-            progress=lambda share, text: tell(0.8 * share, text),
-        )
+        data = run.data()
+        if shape != (data.channels, data.size, data.size):
+            raise UserError(f"pictures of {data.name} are of another size than those of {run.path}")
+        reader = factor_reader(data, device=latents.device, progress=lambda share, text: tell(0.8 * share, text))
     except UserError as error:
         logger.warning("which factors the directions move is not known: %s", error)
         return found

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from disentangle.apps.discover import quoted
@@ -16,15 +17,21 @@ Cell = Callable[[Directions, int], str]
 
 
 def table(found: Directions, order: Sequence[int]) -> Table:
-    """The directions at ``order``, a row each, with all that has been measured of them."""
-    drawn = Table(title=f"{found.method}: {len(found)} directions, the best first", title_justify="left")
+    """The directions at ``order``, a row each, with all that has been measured of them; 80 characters wide at most,
+    if names are short."""
+    drawn = Table(
+        title=f"{found.method}: {len(found)} directions, the best first",
+        title_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
     cells: dict[str, Cell] = {"#": lambda d, k: str(k), "direction": lambda d, k: d.labels[k]}
     cells |= {heading: cell for heading, (present, cell) in MEASURED.items() if present(found)}
     for heading in cells:
-        right = heading not in ("direction", "moves", "doubts")
-        drawn.add_column(heading, justify="right" if right else "left", overflow="fold")
+        words = heading in WORDS
+        drawn.add_column(heading, justify="left" if words else "right", no_wrap=not words)
     for k in order[:LISTED]:
-        drawn.add_row(*(cell(found, k) for cell in cells.values()))
+        drawn.add_row(*(escape(cell(found, k)) for cell in cells.values()))
     return drawn
 
 
@@ -46,31 +53,33 @@ def following(run: Path, name: str, found: Directions, order: Sequence[int]) -> 
     yield f"  disentangle app {quoted(run)}"
 
 
-def gap(found: Directions, k: int) -> str:
-    """How far the singular value is from the next, in words where a number would mislead."""
-    value = float(found.gaps[k])
-    return "repeated" if bool(found.repeated[k]) else "alone" if value == math.inf else f"{value:.3f}"
-
-
 def turned(found: Directions, k: int) -> str:
     """By how many degrees other samples or seeds turn the direction, the larger of the two."""
     angles = [each for each in (found.stability, found.seed_stability) if each is not None]
     return f"{max(float(each[k]) for each in angles):.0f}°"
 
 
+def doubted(found: Directions, k: int) -> str:
+    """What speaks against the direction, in a word and a line each."""
+    doubts = {"repeated": found.repeated, "unstable": found.unstable, "still": found.still}
+    return "\n".join(word for word, so in doubts.items() if bool(so[k]))
+
+
 def _number(values: str) -> Cell:
     return lambda d, k: f"{float(getattr(d, values)[k]):.2g}"
 
 
+WORDS = ("direction", "moves", "doubts")
+
 MEASURED: dict[str, tuple[Callable[[Directions], bool], Cell]] = {
-    "singular value": (lambda d: True, lambda d, k: f"{float(d.singular_values[k]):.4g}"),
+    "value": (lambda d: True, lambda d, k: f"{float(d.singular_values[k]):.3g}"),
     "share": (lambda d: True, lambda d, k: f"{float(d.shares[k]):.0%}"),
-    "gap": (lambda d: True, gap),
+    "gap": (lambda d: True, lambda d, k: "alone" if float(d.gaps[k]) == math.inf else f"{float(d.gaps[k]):.3f}"),
     "turns": (lambda d: d.stability is not None or d.seed_stability is not None, turned),
-    "activeness": (lambda d: d.activeness is not None, _number("activeness")),
+    "active": (lambda d: d.activeness is not None, _number("activeness")),
     "step": (lambda d: d.step_sizes is not None, _number("step_sizes")),
-    "moves": (lambda d: d.purity is not None, lambda d, k: d.moves[k] or "nothing known"),
-    "purity": (lambda d: d.purity is not None, _number("purity")),
-    "doubts": (lambda d: any(d.doubts(k) for k in range(len(d))), lambda d, k: "; ".join(d.doubts(k))),
+    "moves": (lambda d: d.purity is not None, lambda d, k: d.moves[k] or "–"),
+    "purity": (lambda d: d.purity is not None, lambda d, k: _number("purity")(d, k) if d.moves[k] else ""),
+    "doubts": (lambda d: any(doubted(d, k) for k in range(len(d))), doubted),
 }
 """Columns: whether there is something to show in one, and what it shows of a direction."""

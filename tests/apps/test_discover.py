@@ -3,17 +3,20 @@
 import io
 import json
 import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from runs import gan_run, vae_run
 
 from disentangle.apps import discover
 from disentangle.apps.cli import main
 from disentangle.apps.discover import find, keep_names
+from disentangle.apps.discoveries import following, table
 from disentangle.directions import Directions, measure_activeness
 from disentangle.errors import UserError
 from disentangle.training import reader
@@ -43,15 +46,14 @@ def test_writes_its_three_files_and_a_table(
     assert found.step_sizes is found.effects is None, "digits have classes and no factors to tell apart"
     assert found.seed_stability is not None
     out = capsys.readouterr().out
-    rows = [line.split("│")[1:3] for line in out.splitlines() if line.startswith("│")]
+    rows = re.findall(r"^ *(\d+) (layer \d · #\d+) ", out, re.MULTILINE)
     ranked = [k for k in found.ranking() if not found.still[k]]
-    assert [(int(place), label.strip()) for place, label in rows] == [(k, found.labels[k]) for k in ranked]
+    assert [(int(place), label) for place, label in rows] == [(k, found.labels[k]) for k in ranked]
     still = int(found.still.sum())
     assert still == 0 or f"{still} of 18 directions hardly change the picture" in out
-    for words in ("singular value", "share", "gap", "turns", "activeness"):
-        assert words in out
-    assert "step " not in out.splitlines()[2]
-    assert "moves" not in out
+    assert out.splitlines()[1].split() == ["#", "direction", "value", "share", "gap", "turns", "active"] + (
+        ["doubts"] * any(found.doubts(k) for k in range(len(found)))
+    )
     assert out.rstrip().endswith(f"disentangle app {run.path}")
     assert f"disentangle render {run.path} --directions subspace --strip {ranked[0]}" in out
     assert str(folder) in caplog.text
@@ -91,7 +93,7 @@ def test_known_factors_are_read_by_a_network_that_is_trained_once(
     assert again.step_sizes is not None
     assert (again.step_sizes > 0).all()
     out = capsys.readouterr().out
-    assert all(word in out for word in ("moves", "purity", "step", "nothing known"))
+    assert all(word in out for word in ("moves", "purity", "step"))
     assert "hardly to be read off these pictures" in out
     find(run, run.load_generator(), "random", seeds=1, factors=True, progress=lambda share, text: shares.append(share))
     assert shares == sorted(shares)
@@ -161,8 +163,6 @@ def test_collapsed_layers_are_named(tmp_path: Path, capsys: pytest.CaptureFixtur
     generator.blocks[1].subspace.scale.data[:] = 0.0
     found = measure_activeness(generator, find(run, generator, samples=1))
     assert found.collapsed == ("layer 2",)
-    from disentangle.apps.discoveries import following
-
     words = "\n".join(following(run.path, "my own", found, found.ranking()))
     assert "collapsed, all of whose directions are among these: layer 2" in words
     assert f"disentangle render {run.path} --directions 'my own' --strip {found.ranking()[0]}" in words
@@ -224,3 +224,36 @@ def test_directions_of_another_method_are_not_replaced(run: Run) -> None:
     with pytest.raises(UserError, match=r"holds directions of the method coordinate, not random: choose another"):
         discover.main([str(run.path), "--method", "random", "--name", "kept", *QUICK])
     assert (run.path / "directions" / "kept" / "directions.safetensors").read_bytes() == before
+
+
+def test_the_table_fits_a_terminal_and_says_all_in_short() -> None:
+    k = 4
+    one = torch.ones(k)
+    found = Directions(
+        torch.eye(k),
+        singular_values=torch.tensor([12.345, 9.0, 9.0, 0.01]),
+        shares=torch.tensor([0.5, 0.2, 0.2, 0.1]),
+        gaps=torch.tensor([0.27, 0.0, 0.0, torch.inf]),
+        sigma=one,
+        layers=("layer 1",) * 3 + ("layer 4",),
+        method="weights",
+        activeness=torch.tensor([0.0123, 0.05, 0.04, 0.0]),
+        step_sizes=torch.tensor([0.25, 0.5, 0.75, 1e-4]),
+        stability=torch.tensor([1.0, 45.0, 2.0, 3.0]),
+        seed_stability=torch.tensor([2.0, 5.0, 7.0, 1.0]),
+        factors=("object hue", "wall"),
+        effects=torch.tensor([[0.2, 0.6], [0.9, 0.0], [0.01, 0.0], [0.0, 0.0]]),
+        readable=one[:2],
+        names=("", "[bold]x", "", ""),
+    )
+    file = io.StringIO()
+    Console(file=file, width=80).print(table(found, found.ranking()))
+    lines = [line.rstrip() for line in file.getvalue().splitlines()]
+    assert [line.split() for line in lines[1:]] == [
+        ["#", "direction", "value", "share", "gap", "turns", "active", "step", "moves", "purity", "doubts"],
+        ["0", "layer", "1", "·", "#1", "12.3", "50%", "0.270", "2°", "0.012", "0.25", "wall", "0.75"],
+        ["1", "[bold]x", "9", "20%", "0.000", "45°", "0.05", "0.5", "object", "hue", "1", "repeated"],
+        ["unstable"],
+        ["2", "layer", "1", "·", "#3", "9", "20%", "0.000", "7°", "0.04", "0.75", "–", "repeated"],
+        ["3", "layer", "4", "·", "#1", "0.01", "10%", "alone", "3°", "0", "0.0001", "–", "still"],
+    ]
