@@ -79,7 +79,8 @@ RECIPES: dict[str, Recipe] = {
         SMALL_CONV,
         summary="annealed VAE; 3-D scenes",
         model=SIX,
-        loss=AnnealedVAELoss(gamma=100.0, capacity=10.0, capacity_steps=1_800),
+        loss=AnnealedVAELoss(gamma=10.0, capacity=16.0, capacity_steps=2_500),
+        steps=3_000,
     ),
     "scenes-factor-vae": replace(
         SMALL_CONV,
