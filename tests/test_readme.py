@@ -26,6 +26,8 @@ SHORTER = {
     "train": ["--steps", "2"],
     "sweep": ["--steps", "2", "--no-evaluate"],
     "encode": ["--steps", "2", "--test-pictures", "20"],
+    "discover": ["--seeds", "0", "--no-steps", "--no-factors"],
+    "invert": ["--steps", "2"],
     "evaluate": ["--samples", "30", "--train-samples", "200", "--test-samples", "100"],
 }
 NOT_RUN = ("git", "cd", "sudo")  # getting the code and system packages
