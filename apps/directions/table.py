@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
         directions = source.directions
         heading = f"{source.title}: {len(directions)} directions, {directions.method}, seed {directions.seed}"
         show(table(directions, f"{heading}, weights {directions.weights[:12] or 'unknown'}", args.count))
-        for layer in collapsed(directions):
+        for layer in directions.collapsed:
             logger.info("%s: %s has collapsed: none of its directions changes the picture", source.title, layer)
 
 
@@ -69,12 +69,6 @@ def table(directions: Directions, title: str, count: int | None = None) -> Table
     for k in directions.ranking(count):
         drawn.add_row(str(k), directions.labels[k], directions.layers[k], *(values[k] for values in columns.values()))
     return drawn
-
-
-def collapsed(directions: Directions) -> list[str]:
-    """Layers none of whose directions changes the picture."""
-    alive = {layer for layer, still in zip(directions.layers, directions.still.tolist()) if not still}
-    return [layer for layer in dict.fromkeys(directions.layers) if layer not in alive]
 
 
 def _columns(directions: Directions) -> dict[str, list[str]]:

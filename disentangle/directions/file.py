@@ -227,7 +227,7 @@ class Directions:
         """What :meth:`save` writes: a safetensors file; all that is no tensor is JSON in its metadata, under
         ``directions``."""
         held = {name: getattr(self, name) for name in (*TENSORS, *MEASURED) if getattr(self, name) is not None}
-        tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in held.items()}
+        tensors = {name: tensor.detach().cpu().float().contiguous().clone() for name, tensor in held.items()}
         described = {"version": VERSION} | {name: getattr(self, name) for name in FIELDS}
         described["checksum"] = _checksum(tensors, described)
         return safetensors.torch.save(tensors, {"directions": json.dumps(described, ensure_ascii=False)})

@@ -132,7 +132,7 @@ def test_a_module_that_cannot_be_looked_into(module: str, message: str) -> None:
 
 def test_nothing_to_find() -> None:
     generator = KnownGenerator(VALUES)
-    with pytest.raises(UserError, match="samples must be at least 4"):
+    with pytest.raises(UserError, match="samples must lie between 4 and 10,000"):
         discover(generator, "activations", samples=3)
     with torch.no_grad():
         generator.layer.weight.zero_()

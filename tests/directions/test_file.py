@@ -198,3 +198,12 @@ def test_no_space_left_keeps_what_was_there(
     with pytest.raises(UserError, match="No space left"):
         directions.take([0]).save(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_two_measurements_may_be_one_tensor(directions: Directions, tmp_path: Path) -> None:
+    angles = torch.zeros(len(directions))
+    dataclasses.replace(directions, stability=angles, seed_stability=angles).save(tmp_path)
+    loaded = Directions.load(tmp_path)
+    assert loaded.stability is not None
+    assert loaded.seed_stability is not None
+    assert torch.equal(loaded.stability, loaded.seed_stability)

@@ -12,6 +12,8 @@ from disentangle.directions.methods.base import MARGIN, Found, Result, Task, cho
 from disentangle.directions.methods.hooks import Call, calls, choose, outputs, possible
 from disentangle.errors import UserError
 
+MOST = 10_000
+"""Samples, at most: their inner products, of which there are the square of that, are held in float64."""
 HELD = 2**26
 """Numbers of the activations that are held at a time: a quarter of a gigabyte."""
 NOISE = 1e-5
@@ -38,8 +40,8 @@ def find_activations(task: Task, *, module: str | None = None, samples: int = 10
         UserError: where there is no such module, it puts out anything but one tensor with a row a picture, or its
             output does not depend on the latents or is not finite.
     """
-    if samples < 4 or batch < 1:
-        raise UserError(f"samples must be at least 4 and batch at least 1, got {samples} and {batch}")
+    if not 4 <= samples <= MOST or batch < 1:
+        raise UserError(f"samples must lie between 4 and {MOST:,} and batch be at least 1, got {samples} and {batch}")
     generator = task.generator
     if not isinstance(generator, nn.Module):
         raise UserError(f"{type(generator).__name__} has no modules to look into: possible here: jacobian, weights")
