@@ -118,7 +118,7 @@ def test_known_answers_have_known_scores(run: Trained) -> None:
     assert report["samples"] == {"pictures": 300}
     assert (report["kind"], report["version"], report["step"], report["weights"]) == (
         "classifier",
-        2,
+        3,
         100,
         "0123456789",
     )
