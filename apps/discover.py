@@ -290,7 +290,7 @@ def keep_names(found: "Directions", before: "Directions | None") -> "Directions"
 def write(folder: Path, found: "Directions", files: Mapping[str, bytes], before: "Directions | None") -> None:
     """Write the directions and their drawings, all or none.
 
-    Where people named directions that are not among those found, their file is kept beside, as ``NAME-before``.
+    Where people named directions that are not among those found, their file is kept beside, as ``NAME-before1``.
 
     Raises:
         UserError: where they cannot be written.
@@ -300,7 +300,7 @@ def write(folder: Path, found: "Directions", files: Mapping[str, bytes], before:
     if before is not None:
         said = {word for words in (before.names, before.notes) for word in words if word}
         if said - {*found.names, *found.notes}:
-            places = (folder.with_name(f"{folder.name}-before{i or ''}") for i in range(1, 1000))
+            places = (folder.with_name(f"{folder.name}-before{i}") for i in range(1, 1000))
             aside = next(place for place in places if not place.exists())
             before.save(aside)
             logger.warning("directions with names that were not found again are kept in %s", aside)

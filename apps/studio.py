@@ -227,9 +227,8 @@ def one_thread() -> Iterator[None]:
     """Run torch on one thread: sums are then taken in the same order on every machine of a kind, and pictures of many
     visitors do not wait for one another's threads."""
     before = torch.get_num_threads()
-    if (
-        before == 1
-    ):  # as in the app, which says so once: a thread that starts while another one asks inherits its answer
+    # The app says so once, for all: a thread that starts while another one asks would inherit its answer.
+    if before == 1:
         yield
         return
     torch.set_num_threads(1)

@@ -96,9 +96,8 @@ def _task(studio: Studio, run: str | None, path: str | None, steps: float) -> Ca
     try:
         image = load_image(file)
     finally:
-        file.unlink(
-            missing_ok=True
-        )  # what was uploaded is needed no more; Gradio has a folder of its own for each file
+        # What was uploaded is needed no more; Gradio has a folder of its own for each file.
+        file.unlink(missing_ok=True)
     view = studio.open(run)
 
     def task(progress: Progress) -> str:
