@@ -65,7 +65,7 @@ RECIPES: dict[str, Recipe] = {
         summary="vanilla GAN, nearest orthogonal gradient; 2-D shapes",
         model=VanillaGANConfig(latent_size=10, base_channels=16, max_channels=64),
         treatment=TreatmentConfig(("nog",)),
-        steps=4_000,
+        steps=6_000,
     ),
     "sprites-eigengan-nog": Recipe(
         summary="EigenGAN, nearest orthogonal gradient; 2-D shapes",
