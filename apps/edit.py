@@ -25,6 +25,7 @@ class Edit:
         picture: instead of the seed, a picture that was inverted (its name in the run's ``pictures``); ``""`` for none.
         truncation: what the starting latents are multiplied with, 0 (the mean) to 2.
         weights: first digits of the hash of the generator's weights that the edit was made with; ``""`` for any.
+        basis: first digits of the fingerprint of the directions that it was made with, likewise.
     """
 
     run: str
@@ -34,6 +35,7 @@ class Edit:
     picture: str = ""
     truncation: float = 1.0
     weights: str = ""
+    basis: str = ""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -55,6 +57,7 @@ class Edit:
             seen.add(k)
         moved = tuple(sorted((int(k), float(amount)) for k, amount in self.coordinates if amount))
         object.__setattr__(self, "coordinates", moved)
+        object.__setattr__(self, "basis", self.basis if moved else "")  # where nothing is moved, any will do
 
     def to_query(self) -> str:
         """The edit as a link's query, ``run=…&directions=…&move=0:1.5,3:-2``; what is as by default is left out."""
@@ -66,6 +69,8 @@ class Edit:
             pairs.append(("truncation", repr(self.truncation)))
         if self.weights:
             pairs.append(("weights", self.weights))
+        if self.basis:
+            pairs.append(("basis", self.basis))
         return urlencode(pairs, safe=":,")
 
     @staticmethod
@@ -88,5 +93,5 @@ class Edit:
             raise UserError(
                 "the link is damaged: expected numbers, as in move=0:1.5,3:-2&seed=0&truncation=1"
             ) from None
-        names = {name: given[name] for name in ("run", "directions", "picture", "weights") if name in given}
+        names = {name: given[name] for name in ("run", "directions", "picture", "weights", "basis") if name in given}
         return Edit(coordinates=coordinates, seed=seed, truncation=truncation, **names)

@@ -26,8 +26,6 @@ if TYPE_CHECKING:  # torch and Pillow are imported when they are needed: `--help
     from disentangle.generator import Generator
     from disentangle.training.run import Run
 
-__all__ = ["fit_image", "invert_picture", "load_image", "search"]
-
 logger = logging.getLogger(__name__)
 
 STEPS, MOST = 200, 5000
@@ -100,7 +98,7 @@ class Found:
     """What a search came to.
 
     Attributes:
-        kept: the picture and its latents.
+        kept: the picture and its latents, for :func:`disentangle.apps.studio.keep_picture`.
         inversion: how it went.
         start: uint8 ``(c, h, w)``, what the generator makes of the latents that the search started from …
         result: … and of those that it found.
@@ -114,7 +112,7 @@ class Found:
     encoded: bool
 
 
-def invert_picture(
+def search(
     run: Run,
     generator: Generator,
     image: Image.Image,
@@ -123,7 +121,7 @@ def invert_picture(
     perceptual: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
-) -> KeptPicture:
+) -> Found:
     """Find the latents of a picture.
 
     Args:
@@ -135,26 +133,9 @@ def invert_picture(
         seed: what starts are drawn from.
         progress: told the share done and what is being done; raising from it ends the search.
 
-    Returns:
-        What :func:`disentangle.apps.studio.keep_picture` keeps.
-
     Raises:
         UserError: where the search does not end at finite latents.
     """
-    return search(run, generator, image, steps=steps, perceptual=perceptual, seed=seed, progress=progress).kept
-
-
-def search(
-    run: Run,
-    generator: Generator,
-    image: Image.Image,
-    *,
-    steps: int | None = None,
-    perceptual: bool = True,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Found:
-    """What :func:`invert_picture` does, and how it went."""
     import torch
 
     from disentangle.apps.studio import KeptPicture

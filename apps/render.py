@@ -133,6 +133,8 @@ def open_target(args: Args) -> "tuple[View, Edit]":
     run = Run.open(args.runs / edit.run if is_link else Path(args.target))
     given = {name: getattr(args, name) for name in ("directions", "seed", "picture", "truncation")}
     edit = replace(edit, run=run.name, **{name: value for name, value in given.items() if value is not None})
+    if args.directions is not None:
+        edit = replace(edit, basis="")  # the link's were others
     if args.seed is not None and args.picture is None:
         edit = replace(edit, picture="")
     view = _open(run, edit)
@@ -140,9 +142,12 @@ def open_target(args: Args) -> "tuple[View, Edit]":
     moves = dict(edit.coordinates) | dict(given_moves)
     if len(dict(given_moves)) < len(given_moves):
         raise UserError(f"--move moves a direction twice: {' '.join(args.move)}")
-    weights = run.weights_hash()
     return view, replace(
-        edit, directions=view.name, coordinates=tuple(moves.items()), weights=edit.weights or weights[:12]
+        edit,
+        directions=view.name,
+        coordinates=tuple(moves.items()),
+        weights=edit.weights or view.weights[:12],
+        basis=edit.basis or view.basis,
     )
 
 

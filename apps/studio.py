@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from disentangle.apps.directions.places import check_name
 from disentangle.apps.discover import find
 from disentangle.apps.edit import Edit
 from disentangle.directions import METHODS, Directions, combine, natural_method
@@ -36,8 +37,6 @@ SAMPLES = 8
 QUICK = ("auto", "subspace", "weights", "coordinate", "random")
 """Methods whose directions are found while a page is opened, where none are kept; the others take too long for that."""
 
-LONGEST_NAME, LONGEST_NOTE = 60, 500
-
 Stamp = tuple[tuple[str, int, int], ...]
 
 
@@ -54,6 +53,8 @@ class View:
         directions: what can be moved along.
         order: their places, those worth a look first.
         note: one line about where the directions come from; ``""`` if they are the kept ones.
+        basis: first digits of the fingerprint of kept directions, for links; ``""`` where they were found just now,
+            and the method and the weights say what they are.
         fingerprint: of weights and directions; names and notes change nothing about it.
     """
 
@@ -65,6 +66,7 @@ class View:
     directions: Directions
     order: tuple[int, ...]
     note: str
+    basis: str
     fingerprint: str
 
 
@@ -129,23 +131,14 @@ class Studio:
         """Name a direction, and keep that with the run.
 
         Raises:
-            UserError: where there is no such direction, the words are too long, another direction has the name, or the
-                file has changed since the view was opened.
+            UserError: where the file has changed since the view was opened, or the name cannot be given
+                (:func:`~disentangle.apps.directions.places.check_name`).
         """
-        name, note = name.strip(), note.strip()
-        if not 0 <= k < len(view.directions):
-            raise UserError(f"there is no direction {k}: {view.name} has {len(view.directions)}, from 0 on")
-        if len(name) > LONGEST_NAME or len(note) > LONGEST_NOTE or not name.isprintable():
-            raise UserError(
-                f"a name has {LONGEST_NAME} characters on one line at most, a note {LONGEST_NOTE}; "
-                f"these have {len(name)} and {len(note)}"
-            )
         with self._lock:
             now = self._open(self.run(view.run.name), view.name)
             if now.fingerprint != view.fingerprint:
                 raise UserError(f"the directions of {view.run.name} have changed since the page was loaded: reload it")
-            if name and any(label == name for i, label in enumerate(now.directions.labels) if i != k):
-                raise UserError(f"another direction is called {name!r} already: choose another name")
+            check_name(now.directions, k, name, note)
             now.directions.rename(k, name, note).save(now.run.path / "directions" / now.name)
         return self.open(view.run.name, view.name)
 
@@ -160,9 +153,10 @@ class Studio:
             raise UserError(
                 f"the directions {name} of {run.path} are of another size than its latents: find them again"
             )
-        fingerprint = hashlib.sha256(directions.vectors.numpy().tobytes() + weights.encode()).hexdigest()[:16]
-        order = tuple(directions.ranking())
-        return View(run, run.step, weights, generator, name, directions, order, note, fingerprint)
+        basis = directions.fingerprint
+        fingerprint = hashlib.sha256((basis + weights).encode()).hexdigest()[:16]
+        order, said = tuple(directions.ranking()), "" if note else basis[:12]
+        return View(run, run.step, weights, generator, name, directions, order, note, said, fingerprint)
 
     def _generator(self, run: Run, weights: str) -> Generator:
         """The run's generator, out of memory if it is there; those used longest ago make room."""
@@ -194,18 +188,38 @@ def start(view: View, edit: Edit) -> Tensor:
     return edit.truncation * load_picture(view.run, edit.picture, view.weights).latents
 
 
+def strangeness(view: View, weights: str, basis: str) -> str:
+    """Why a link means something else than its coordinates would show now, in a sentence; ``""`` where it does not.
+
+    Args:
+        view: what its run and directions are now.
+        weights: what the link says the weights are, ``""`` for any.
+        basis: likewise the directions.
+    """
+    if not view.weights.startswith(weights):
+        return (
+            f"this picture of {view.run.name} was made with other weights ({weights[:12]}) than the run has now "
+            f"({view.weights[:12]}, step {view.step:,}): bring back that checkpoint, or leave `weights` out of the "
+            "link to see what the same coordinates do now"
+        )
+    if basis and not view.directions.fingerprint.startswith(basis):
+        return (
+            f"this picture of {view.run.name} was made with other directions ({basis[:12]}) than its {view.name} "
+            f"are now ({view.directions.fingerprint[:12]}): bring back their file, or leave `basis` out "
+            "of the link to see what the same coordinates do now"
+        )
+    return ""
+
+
 def moved(view: View, edit: Edit) -> Tensor:
     """The latents ``(1, d)`` that an edit ends at.
 
     Raises:
-        UserError: where it moves along a direction that there is not, or was made with other weights.
+        UserError: where it moves along a direction that there is not, or was made with other weights or directions.
     """
-    if not view.weights.startswith(edit.weights):
-        raise UserError(
-            f"this picture of {view.run.name} was made with other weights ({edit.weights[:12]}) than the run has now "
-            f"({view.weights[:12]}, step {view.step:,}): bring back that checkpoint, or leave `weights` out of the "
-            "link to see what the same coordinates do now"
-        )
+    problem = strangeness(view, edit.weights, edit.basis)
+    if problem:
+        raise UserError(problem)
     amounts = torch.zeros(len(view.directions))
     for k, amount in edit.coordinates:
         if k >= len(amounts):

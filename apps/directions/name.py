@@ -5,19 +5,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
 from disentangle.apps.arguments import parse
 from disentangle.errors import UserError
 
-if TYPE_CHECKING:
-    from disentangle.directions import Directions
-
 logger = logging.getLogger(__name__)
-
-LONGEST_NAME, LONGEST_NOTE = 60, 500
 
 
 @dataclass(frozen=True)
@@ -45,33 +40,13 @@ def main(argv: Sequence[str]) -> None:
     if args.name is None and args.note is None:
         raise UserError('give a name, a note or both: disentangle directions name RUN 3 "smile" --note "subtle"')
 
-    from disentangle.apps.directions.places import place_of
+    from disentangle.apps.directions.places import check_name, place_of
     from disentangle.apps.directions.sources import load_one
 
     source = load_one(args.source, args.directions)
     k = place_of(source.directions, args.direction)
-    check_names(source.directions, k, args.name, args.note)
+    check_name(source.directions, k, args.name, args.note)
     before = source.directions.labels[k]
     after = source.directions.rename(k, args.name, args.note)
     after.save(source.path)
     logger.info("direction %d of %s, %s, is %s now", k, source.title, before, after.labels[k])
-
-
-def check_names(directions: "Directions", k: int, name: str | None, note: str | None) -> None:
-    """Refuse a name or a note that would make trouble.
-
-    Raises:
-        UserError: where it is too long, more than a line, a number (which names a place), or another direction's.
-    """
-    name, note = (name or "").strip(), (note or "").strip()
-    if len(name) > LONGEST_NAME or len(note) > LONGEST_NOTE or not name.isprintable():
-        raise UserError(
-            f"a name is one line of {LONGEST_NAME} characters at most, a note has {LONGEST_NOTE}; these have "
-            f"{len(name)} and {len(note)}"
-        )
-    if name.removeprefix("-").isdecimal():
-        raise UserError(f"a name must not be a number, which means a place: got {name!r}")
-    if "=" in name:
-        raise UserError(f"a name must not have an equals sign, which stands before a distance: got {name!r}")
-    if any(name.casefold() == label.casefold() for i, label in enumerate(directions.labels) if i != k):
-        raise UserError(f"another direction is called {name!r} already: choose another name")

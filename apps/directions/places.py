@@ -1,4 +1,4 @@
-"""Which direction a person means: by its place in the file, its label, or the name that it was given."""
+"""What people call directions: which one they mean, and which names they may give."""
 
 import difflib
 from typing import TYPE_CHECKING
@@ -7,6 +7,8 @@ from disentangle.errors import UserError
 
 if TYPE_CHECKING:
     from disentangle.directions import Directions
+
+LONGEST_NAME, LONGEST_NOTE = 60, 500
 
 
 def place_of(directions: "Directions", text: str) -> int:
@@ -37,6 +39,33 @@ def place_of(directions: "Directions", text: str) -> int:
             f"{directions.labels[0]!r}, {f'or a given name: {names}' if names else 'or a given name (there are none)'}"
         )
     return found[0]
+
+
+def check_name(directions: "Directions", k: int, name: str | None, note: str | None) -> None:
+    """Refuse a name or a note that would make trouble.
+
+    Args:
+        directions: all of the file.
+        k: place of the direction that is to be named.
+        name: its new name, ``""`` to take away the one it has; ``None`` to leave it.
+        note: its new note, likewise.
+
+    Raises:
+        UserError: where there is no such direction, or the name is too long, more than a line, a number (which names a
+            place), or another direction's.
+    """
+    if not 0 <= k < len(directions):
+        raise UserError(f"there is no direction {k}: possible: 0 to {len(directions) - 1}")
+    name, note = (name or "").strip(), (note or "").strip()
+    if len(name) > LONGEST_NAME or len(note) > LONGEST_NOTE or not name.isprintable():
+        raise UserError(
+            f"a name is one line of {LONGEST_NAME} characters at most, a note has {LONGEST_NOTE}; these have "
+            f"{len(name)} and {len(note)}"
+        )
+    if name.removeprefix("-").isdecimal():
+        raise UserError(f"a name must not be a number, which means a place: got {name!r}")
+    if name and any(_plain(name) == _plain(label) for i, label in enumerate(directions.labels) if i != k):
+        raise UserError(f"another direction is called {name!r} already: choose another name")
 
 
 def _plain(text: str) -> str:

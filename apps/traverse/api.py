@@ -8,35 +8,16 @@ from typing import Any
 
 import gradio as gr
 
+from disentangle.apps.directions.places import place_of
 from disentangle.apps.edit import MOST, Edit
 from disentangle.apps.studio import Studio, View
 from disentangle.apps.studio import picture as picture_of
-from disentangle.errors import UserError, unknown_name
+from disentangle.errors import UserError
 from disentangle.pictures import png_bytes, to_pil
 
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-
-
-def place_of(view: View, key: str) -> int:
-    """The place of a direction in its file, which is given as such, or by its name or label.
-
-    Raises:
-        UserError: where there is none, or there are several.
-    """
-    text = str(key).strip()
-    if text.isascii() and text.isdigit():
-        return int(text[:9])
-    labels = view.directions.labels
-    places = [k for k, label in enumerate(labels) if label == text]
-    if not places:
-        raise unknown_name("direction", text[:80], labels[:40])
-    if len(places) > 1:
-        raise UserError(
-            f"{len(places)} directions are called {text!r}: say which by its place, {places[0]} or {places[1]}"
-        )
-    return places[0]
 
 
 def coordinates_of(view: View, given: Sequence[float] | Mapping[str, float] | None) -> tuple[tuple[int, float], ...]:
@@ -54,7 +35,7 @@ def coordinates_of(view: View, given: Sequence[float] | Mapping[str, float] | No
     if isinstance(given, Mapping):
         if len(given) > MOST:
             raise UserError(f"{len(given):,} coordinates are too many: possible: {MOST}")
-        pairs = [(place_of(view, key), value) for key, value in given.items()]
+        pairs = [(place_of(view.directions, str(key)[:80]), value) for key, value in given.items()]
     elif isinstance(given, list | tuple):
         count = len(view.directions)
         if len(given) > count:
@@ -125,6 +106,7 @@ def described(view: View) -> Json:
         "method": found.method,
         "step": view.step,
         "weights": view.weights,
+        "basis": view.directions.fingerprint,
         "latents": view.generator.latent_size,
         "note": view.note,
         "entries": entries,
@@ -142,6 +124,7 @@ def add(studio: Studio) -> None:
         truncation: float = 1.0,
         picture: str = "",
         weights: str = "",
+        basis: str = "",
     ) -> str:
         """The picture of a latent that is moved along directions, as a data: address of a PNG.
 
@@ -154,6 +137,7 @@ def add(studio: Studio) -> None:
             truncation: what the latent is multiplied with, 0 to 2.
             picture: instead of the seed, name of a picture that was inverted.
             weights: first digits of the hash of the weights; others are refused.
+            basis: first digits of the fingerprint of the directions; others are refused.
 
         Returns:
             "data:image/png;base64,...", the same bytes as the page's and as `disentangle render` writes.
@@ -169,6 +153,7 @@ def add(studio: Studio) -> None:
                 str(picture),
                 number(truncation, "the truncation"),
                 str(weights),
+                str(basis),
             )
             return data_address(png_bytes(to_pil(picture_of(view, edit))))
 
@@ -182,7 +167,7 @@ def add(studio: Studio) -> None:
             directions: which of them: "weights", say, or "auto".
 
         Returns:
-            "run", "directions", "method", "step", "weights", "latents", "note" and "entries", one a direction.
+            "run", "directions", "method", "step", "weights", "basis", "latents", "note" and "entries", one a direction.
         """
         found: dict[str, Any] = told(lambda: described(studio.open(str(run), str(directions))))
         return found

@@ -29,6 +29,7 @@ disentangle.query = (edit) => {
   parts.push(edit.picture ? ["picture", edit.picture] : ["seed", String(edit.seed)]);
   if (edit.truncation !== 1) parts.push(["truncation", String(edit.truncation)]);
   if (edit.weights) parts.push(["weights", edit.weights]);
+  if (edit.basis && moved) parts.push(["basis", edit.basis]);
   return new URLSearchParams(parts).toString().replaceAll("%3A", ":").replaceAll("%2C", ",");
 };
 

@@ -112,7 +112,7 @@ disentangle.Compare = class {
   draw() {
     for (const { view, move, moved, original } of this.sides) {
       if (!view) continue;
-      const edit = { run: view.run, directions: view.directions, move, seed: this.seed, picture: "", truncation: 1, weights: view.weights };
+      const edit = { run: view.run, directions: view.directions, move, seed: this.seed, picture: "", truncation: 1, weights: view.weights, basis: view.basis };
       const seen = `&seen=${view.seen}`;
       moved.show(`picture.png?${disentangle.query(edit)}${seen}`, `${view.run}, sample ${this.seed}, moved`);
       original.show(`picture.png?${disentangle.query({ ...edit, move: new Map() })}${seen}`, `${view.run}, sample ${this.seed}, before it was moved`);

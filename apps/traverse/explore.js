@@ -3,7 +3,7 @@
 disentangle.Explore = class {
   constructor(root) {
     this.root = root;
-    this.edit = { run: "", directions: "auto", move: new Map(), seed: 0, picture: "", truncation: 1, weights: "" };
+    this.edit = { run: "", directions: "auto", move: new Map(), seed: 0, picture: "", truncation: 1, weights: "", basis: "" };
     this.view = null;
     this.current = null;
     this.several = false;
@@ -76,7 +76,7 @@ disentangle.Explore = class {
       await this.open({
         run: given.get("run"), directions: given.get("directions") || "auto", move,
         seed: disentangle.seed(given.get("seed")), picture: given.get("picture") || "",
-        truncation: Number.isFinite(number) ? number : 1, weights: given.get("weights") || "",
+        truncation: Number.isFinite(number) ? number : 1, weights: given.get("weights") || "", basis: given.get("basis") || "",
       });
     } catch (error) {
       this.say(error.message);
@@ -93,12 +93,13 @@ disentangle.Explore = class {
 
   /** Show a run's directions; an edit of it that is already known comes along. */
   async open(edit) {
-    const wanted = { move: new Map(), seed: 0, picture: "", truncation: this.edit.truncation, weights: "", ...edit };
+    const wanted = { move: new Map(), seed: 0, picture: "", truncation: this.edit.truncation, weights: "", basis: "", ...edit };
     const turn = (this.turn = (this.turn || 0) + 1);
     this.root.setAttribute("aria-busy", "true");
     try {
       const asked = { run: wanted.run, directions: wanted.directions };
-      const view = await disentangle.json("app/run", wanted.weights ? { ...asked, weights: wanted.weights } : asked);
+      for (const key of ["weights", "basis"]) if (wanted[key]) asked[key] = wanted[key];
+      const view = await disentangle.json("app/run", asked);
       if (turn === this.turn) this.show(view, wanted);
     } catch (error) {
       if (turn !== this.turn) return;
@@ -116,7 +117,8 @@ disentangle.Explore = class {
     this.view = view;
     this.current = null;
     for (const k of edit.move.keys()) if (k >= view.count || Math.abs(edit.move.get(k)) > 10) edit.move.delete(k);
-    this.edit = { ...edit, run: view.run, directions: view.directions, weights: view.problem ? edit.weights : view.weights };
+    const { weights, basis } = view.problem ? edit : view;
+    this.edit = { ...edit, run: view.run, directions: view.directions, weights, basis };
     if (![...parts.run.options].some((option) => option.value === view.run)) parts.run.add(new Option(view.run, view.run));
     parts.run.value = view.run;
     disentangle.fill(parts.directions, view.choices, view.directions);
@@ -333,7 +335,7 @@ disentangle.Explore = class {
   }
 
   say(text) {
-    if (this.view?.problem && this.edit.weights !== this.view.weights) {
+    if (this.view?.problem) {
       const go = () => this.show({ ...this.view, problem: "" }, this.edit);
       disentangle.message(this.root, this.view.problem, ["Show it all the same", go]);
     } else disentangle.message(this.root, text);

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from disentangle.apps.edit import Edit
-from disentangle.apps.invert import invert_picture
+from disentangle.apps.invert import STEPS, default_steps, search
 from disentangle.apps.pictures import load_image
 from disentangle.apps.studio import Studio, keep_picture, load_picture, picture
 from disentangle.apps.traverse.api import data_address, told, whole
@@ -21,7 +21,7 @@ INTRO = (
     "nearest to it are searched for: by the encoder where there is one, then step by step. What is found is kept with "
     "the run, and stands before the samples of the Explore tab.</p>"
 )
-STEPS, MOST_STEPS = 200, 1000
+MOST_STEPS = 1000
 TO_EXPLORE = """(run, name) => {
   if (!name) return;
   disentangle.explorer?.open({ run, directions: "auto", picture: name, move: new Map() });
@@ -70,6 +70,7 @@ def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
         return work.told_to_stop(request), gr.update(visible=False)
 
     page.load(lambda: choices(studio), None, run, **QUIET)
+    run.change(lambda name: default_steps(studio.run(name)) if name else STEPS, run, steps, **QUIET)
     running = start.click(
         invert, [run, given, steps], [shown, steer, name], concurrency_id="work", concurrency_limit=1, **QUIET
     )
@@ -101,8 +102,8 @@ def _task(studio: Studio, run: str | None, path: str | None, steps: float) -> Ca
     view = studio.open(run)
 
     def task(progress: Progress) -> str:
-        kept = invert_picture(view.run, view.generator, image, steps=count, progress=progress)
-        return keep_picture(view.run, kept)
+        found = search(view.run, view.generator, image, steps=count, progress=progress)
+        return keep_picture(view.run, found.kept)
 
     return task
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from disentangle.apps.page import render_template
-from disentangle.apps.studio import QUICK, Studio, View, kept_directions, pictures
+from disentangle.apps.studio import QUICK, Studio, View, kept_directions, pictures, strangeness
 from disentangle.directions import METHODS
 
 Json = dict[str, Any]
@@ -94,28 +94,25 @@ def facts(view: View) -> str:
     return f"{recipe} · {kind} · step {view.step:,} · {count} direction{'s' * (count != 1)}"
 
 
-def described(view: View, weights: str = "") -> Json:
+def described(view: View, weights: str = "", basis: str = "") -> Json:
     """All that the page needs to show a run's directions.
 
     Args:
         view: the run and its directions.
         weights: what the link says they are; where they are others, the page says so.
+        basis: likewise the directions.
     """
     grouped, still = groups(view)
-    problem = ""
-    if not view.weights.startswith(weights):
-        problem = (
-            f"This link was made for other weights of {view.run.name} ({weights[:12]}) than the run has now "
-            f"({view.weights[:12]}, step {view.step:,}): the same coordinates may mean another picture."
-        )
+    problem = strangeness(view, weights, basis)
     return {
         "run": view.run.name,
         "directions": view.name,
         "weights": view.weights[:12],
+        "basis": view.basis,
         "seen": view.fingerprint,
         "facts": facts(view),
         "note": view.note,
-        "problem": problem,
+        "problem": problem[:1].upper() + problem[1:],
         "choices": choices(view),
         "pictures": pictures(view.run),
         "count": len(view.directions),

@@ -186,7 +186,7 @@ def _run(studio: Studio, request: Request) -> Json:
     """All that the page needs to show a run's directions."""
     given = request.query_params
     view = studio.open(given.get("run", ""), given.get("directions") or "auto")
-    return panel.described(view, given.get("weights", ""))
+    return panel.described(view, given.get("weights", ""), given.get("basis", ""))
 
 
 def _compare(studio: Studio, request: Request) -> Json:

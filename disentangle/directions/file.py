@@ -165,6 +165,15 @@ class Directions:
             labels.append(name or f"{layer} · #{seen[layer]}")
         return tuple(labels)
 
+    @property
+    def fingerprint(self) -> str:
+        """Hash, in hex, of what steps along the directions are made of: the vectors, in their order, and sigma. Names,
+        notes and what was measured change nothing about it."""
+        digest = hashlib.sha256()
+        for tensor in (self.vectors, self.sigma):
+            digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
     def doubts(self, k: int) -> tuple[str, ...]:
         """What speaks against direction ``k``, in a few words each; empty where nothing does."""
         words = []

@@ -1,5 +1,7 @@
 """Edits as links: what goes in comes out, and what makes no sense is refused in one line."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ EDITS = st.builds(
     seed=st.integers(0, 2**63 - 1),
     truncation=st.floats(0, 2),
     weights=st.text("0123456789abcdef", max_size=64),
+    basis=st.text("0123456789abcdef", max_size=64),
 )
 
 
@@ -41,6 +44,8 @@ def test_a_picture_takes_the_place_of_the_seed(edit: Edit, name: str) -> None:
 def test_the_link_is_as_people_write_it() -> None:
     edit = Edit("my run", "weights", ((3, -2.0), (0, 1.5), (7, 0.0)), seed=4, weights="abc")
     assert edit.to_query() == "run=my+run&directions=weights&move=0:1.5,3:-2.0&seed=4&weights=abc"
+    assert replace(edit, basis="12").to_query() == edit.to_query() + "&basis=12"
+    assert replace(edit, basis="12", coordinates=()) == replace(edit, coordinates=())
     assert Edit.from_query("run=a&move=3:-2,0:1.5") == Edit("a", coordinates=((0, 1.5), (3, -2.0)))
 
 

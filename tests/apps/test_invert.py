@@ -130,10 +130,10 @@ def test_a_generated_picture_is_inverted_back(tmp_path: Path) -> None:
     latents = 0.5 * generator.sample_latents(1, torch.Generator().manual_seed(11))
     image = to_pil(to_uint8(generator.synthesize(latents))[0])
     shares: list[float] = []
-    kept = invert.invert_picture(
+    kept = invert.search(
         run, generator, image, steps=80, perceptual=False, progress=lambda share, words: shares.append(share)
-    )
-    begun = invert.invert_picture(run, generator, image, steps=0)
+    ).kept
+    begun = invert.search(run, generator, image, steps=0).kept
     assert kept.error < 0.4 * begun.error
     assert kept.latents.shape == (1, generator.latent_size)
     assert np.array_equal(kept.original[0].numpy(), np.asarray(image))

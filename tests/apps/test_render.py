@@ -25,7 +25,7 @@ EDIT = Edit("grey", "subspace", ((1, 1.5), (4, -2.0)), seed=3, truncation=0.8)
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = gan_run(tmp_path_factory.mktemp("render") / "grey")
     found = discover(run.load_generator(), "subspace", weights=run.weights_hash())
-    found.rename(4, "größer").save(run.path / "directions" / "subspace")
+    found.rename(4, "größer=1").save(run.path / "directions" / "subspace")
     return run
 
 
@@ -44,13 +44,13 @@ def test_the_command_gives_the_bytes_of_the_app(
     run: Run, view: View, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = png_bytes(to_pil(picture(view, EDIT)))
-    options = ["--directions", "subspace", "--move", "1=1.5", "GRÖSSER=-2", "--seed", "3", "--truncation", "0.8"]
+    options = ["--directions", "subspace", "--move", "1=1.5", "GRÖSSER=1=-2", "--seed", "3", "--truncation", "0.8"]
     render.main([str(run.path), *options, "--out", str(tmp_path / "a.png")])
     path, query = capsys.readouterr().out.splitlines()
     assert path == str(tmp_path / "a.png")
     assert Path(path).read_bytes() == expected == renderings.png(view, EDIT)
     weights = run.weights_hash()[:12]
-    assert Edit.from_query(query) == replace(EDIT, weights=weights)
+    assert Edit.from_query(query) == replace(EDIT, weights=weights, basis=view.basis)
     for i, link in enumerate((query, f"http://127.0.0.1:7860/{query}#x", EDIT.to_query())):
         out = tmp_path / f"{i}.png"
         render.main([link, "--runs", str(run.path.parent), "--out", str(out)])
@@ -117,7 +117,7 @@ def test_a_video_plays_what_was_drawn(view: View, monkeypatch: pytest.MonkeyPatc
 
 
 def test_several_files_at_once(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--directions", "subspace", "--strip", "0", "größer", "--layers", "layer 2", "--grid", "1"]
+    options = ["--directions", "subspace", "--strip", "0", "größer=1", "--layers", "layer 2", "--grid", "1"]
     options += ["--gif", "0", "--seeds", "0,4-5", "--steps", "3", "--frames", "8", "--fps", "10", "--from", "-2"]
     render.main([str(run.path), *options, "--out", str(tmp_path / "drawings")])
     *paths, query = capsys.readouterr().out.splitlines()

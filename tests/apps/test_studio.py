@@ -130,12 +130,13 @@ def test_a_name_is_kept_with_the_run_and_moves_nothing(studio: Studio, runs: Pat
     again = Studio(runs).open("grey", "weights").directions
     assert (again.names, again.notes) == (named.directions.names, named.directions.notes)
     for k, name, note, said in (
+        (0, " 17", "", "must not be a number"),
         (18, "x", "", "no direction 18"),
         (-1, "x", "", "no direction -1"),
         (0, "x" * 61, "", "60 characters"),
         (0, "x\ny", "", "60 characters"),
-        (0, "", "x" * 501, "a note 500"),
-        (0, "<b>size</b>", "", "called '<b>size</b>' already"),
+        (0, "", "x" * 501, "a note has 500"),
+        (0, "<b>Size</b>", "", "called '<b>Size</b>' already"),
     ):
         with pytest.raises(UserError, match=said):
             studio.rename(named, k, name, note)
@@ -160,6 +161,24 @@ def test_a_picture_is_of_its_edit_alone(studio: Studio) -> None:
     assert torch.equal(picture(view, dataclasses.replace(edit, weights=view.weights[:8])), found)
     with pytest.raises(UserError, match="made with other weights"):
         picture(view, dataclasses.replace(edit, weights="0" * 8 if view.weights[0] != "0" else "1"))
+
+
+def test_an_edit_says_which_directions_it_means(studio: Studio, runs: Path) -> None:
+    fresh = studio.open("grey", "weights")
+    assert fresh.basis == "", "the method and the weights say what they are"
+    edit = Edit("grey", "weights", ((2, 1.5),), seed=3, basis=fresh.directions.fingerprint[:12])
+    shown = picture(fresh, edit)
+    folder = runs / "grey" / "directions" / "weights"
+    fresh.directions.rename(2, "smile").save(folder)
+    kept = studio.open("grey", "weights")
+    assert kept.basis == edit.basis, "a name changes nothing"
+    assert torch.equal(picture(kept, edit), shown)
+    for other in ({"sigma": 2 * fresh.directions.sigma}, {"vectors": -fresh.directions.vectors}):
+        dataclasses.replace(fresh.directions, **other).save(folder)
+        view = studio.open("grey", "weights")
+        with pytest.raises(UserError, match=r"made with other directions \(" + edit.basis):
+            picture(view, edit)
+        assert not torch.equal(picture(view, dataclasses.replace(edit, basis="")), shown)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -94,6 +94,7 @@ def test_what_is_known_of_directions(client: Client) -> None:
         (("hurt", 0, "weights", []), "damaged"),
         (("grey", 0, "weights", [], 1.0, "../secret"), "is no name"),
         (("grey", 0, "weights", [], 1.0, "", "beef"), "other weights"),
+        (("grey", 0, "weights", [1.0], 1.0, "", "", "beef"), "other directions"),
     ],
 )
 def test_programs_are_told_what_is_wrong(client: Client, given: tuple[Any, ...], said: str) -> None:
@@ -103,7 +104,7 @@ def test_programs_are_told_what_is_wrong(client: Client, given: tuple[Any, ...],
 
 @pytest.mark.parametrize("numbers", ["[NaN], 1.0", "[1e999], 1.0", "[-Infinity], 1.0", "[], NaN"])
 def test_numbers_that_are_none_in_json_are_told(app: httpx.Client, numbers: str) -> None:
-    data = f'{{"data": ["grey", 0, "weights", {numbers}, "", ""]}}'
+    data = f'{{"data": ["grey", 0, "weights", {numbers}, "", "", ""]}}'
     called = app.post("/gradio_api/call/render", content=data, headers={"content-type": "application/json"})
     answer = app.get(f"/gradio_api/call/render/{called.json()['event_id']}")
     assert "event: error" in answer.text
@@ -122,6 +123,7 @@ def test_numbers_that_are_none_in_json_are_told(app: httpx.Client, numbers: str)
         ("/picture.png?run=gone", 400, "no run 'gone'"),
         ("/picture.png?run=hurt", 400, "damaged"),
         ("/picture.png?run=grey&weights=beef", 400, "other weights"),
+        ("/picture.png?run=grey&move=0:1&basis=beef", 400, "other directions"),
         ("/picture.png?run=grey&seen=before", 409, "have changed since"),
         ("/picture.png?run=grey&picture=..%2F..%2Fsecret", 400, "is no name"),
         ("/original.png?run=grey", 400, "name a picture"),
@@ -275,7 +277,7 @@ def test_sliders_are_grouped_by_layer_and_those_that_do_nothing_folded(app: http
 
 def test_a_link_for_other_weights_says_so(app: httpx.Client) -> None:
     assert app.get("/app/run?run=grey").json()["problem"] == ""
-    assert "made for other weights of grey" in app.get("/app/run?run=grey&weights=beef").json()["problem"]
+    assert "This picture of grey was made with other weights" in app.get("/app/run?run=grey&weights=beef").json()["problem"]
 
 
 def test_strip_and_files(app: httpx.Client) -> None:

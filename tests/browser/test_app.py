@@ -229,6 +229,10 @@ def test_a_link_opens_the_same_picture_after_a_restart(
     third.wait_for_selector(".d-message:has-text('other weights')")
     third.get_by_role("button", name="Show it all the same").click()
     wait_until(third, lambda: shown(third) == shown(first), "the picture all the same")
+    fourth = visit(f"?{urlsplit(link).query}&basis=beef")
+    fourth.wait_for_selector(".d-message:has-text('other directions')")
+    fourth.get_by_role("button", name="Show it all the same").click()
+    wait_until(fourth, lambda: shown(fourth) == shown(first), "the picture all the same")
 
 
 def test_naming_and_export(visit: "Callable[..., Page]", runs: Path) -> None:
