@@ -4,7 +4,7 @@ import logging
 import math
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -18,13 +18,12 @@ from disentangle.apps.progress import stages
 from disentangle.errors import UserError, check_seed
 
 if TYPE_CHECKING:  # imported where it is used: `disentangle discover --help` must not wait for torch
-    from disentangle.directions import Directions
+    from disentangle.directions import Directions, Progress
     from disentangle.generator import Generator
     from disentangle.training.run import Run
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[float, str], None]
 
 LOOP_ROWS, LOOP_COLUMNS = 3, 6
 FILE = "directions.safetensors"
@@ -159,7 +158,7 @@ def find(
     steps: bool = False,
     factors: bool = False,
     seeds: int = 0,
-    progress: Progress | None = None,
+    progress: "Progress | None" = None,
 ) -> "Directions":
     """Directions of a run's generator with their activeness, bound to its weights by their hash.
 
@@ -186,7 +185,7 @@ def find(
     weights = {"find": 3, "active": 2, "seeds": 3 * seeds, "steps": 6 * steps, "factors": 8 * factors}
     whole, begun = sum(weights.values()), 0
 
-    def part(name: str) -> Progress:
+    def part(name: str) -> "Progress":
         nonlocal begun
         start, begun = begun, begun + weights[name]
         tell = progress or (lambda share, text: None)
@@ -205,7 +204,7 @@ def find(
     return _with_effects(run, generator, found, seed, part("factors")) if factors else found
 
 
-def _with_effects(run: "Run", generator: "Generator", found: "Directions", seed: int, tell: Progress) -> "Directions":
+def _with_effects(run: "Run", generator: "Generator", found: "Directions", seed: int, tell: "Progress") -> "Directions":
     """With what they do to known factors; as they are where the data have none or are not here."""
     from disentangle.directions import measure_effects
     from disentangle.training.reader import factor_reader

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # torch and Pillow are imported when they are needed: `--help
     from torch import Tensor
 
     from disentangle.apps.studio import KeptPicture
+    from disentangle.directions import Progress
     from disentangle.directions.inversion import Inversion
     from disentangle.generator import Generator
     from disentangle.training.run import Run
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 STEPS, MOST = 200, 5000
 SLOW_STEPS = 50
 """Of diffusion models: each goes through all sampling steps and back, 2 s on one core for 20 of a small model."""
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

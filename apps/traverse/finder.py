@@ -11,8 +11,8 @@ from disentangle.apps.studio import Studio, View
 from disentangle.apps.traverse.api import told, whole
 from disentangle.apps.traverse.inversion import QUIET, choices
 from disentangle.apps.traverse.panel import said
-from disentangle.apps.traverse.work import Progress, Work, bar, words
-from disentangle.directions import METHODS, option_names
+from disentangle.apps.traverse.work import Work, bar, words
+from disentangle.directions import METHODS, Progress, option_names
 from disentangle.errors import UserError
 
 INTRO = (

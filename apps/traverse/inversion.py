@@ -12,7 +12,8 @@ from disentangle.apps.invert import STEPS, default_steps, search
 from disentangle.apps.pictures import load_image
 from disentangle.apps.studio import Studio, keep_picture, load_picture, picture
 from disentangle.apps.traverse.api import data_address, told, whole
-from disentangle.apps.traverse.work import Progress, Work, bar, words
+from disentangle.apps.traverse.work import Work, bar, words
+from disentangle.directions import Progress
 from disentangle.errors import UserError
 from disentangle.pictures import png_bytes, to_pil
 

@@ -8,11 +8,11 @@ from typing import Generic, TypeVar
 
 import gradio as gr
 
+from disentangle.directions import Progress
 from disentangle.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[float, str], None]
 Result = TypeVar("Result")
 
 PAUSE = 0.25

@@ -6,18 +6,22 @@ from disentangle.directions.discover import discover, natural_method, option_nam
 from disentangle.directions.edits import combine, move, place
 from disentangle.directions.effects import Reader, largest_change, measure_effects
 from disentangle.directions.file import Directions
+from disentangle.directions.inversion import Inversion, invert
 from disentangle.directions.matching import Matches, match
-from disentangle.directions.methods import METHODS
+from disentangle.directions.methods import METHODS, Progress
 from disentangle.directions.stability import measure_seed_stability
 from disentangle.directions.step_sizes import measure_step_sizes
 
 __all__ = [
     "METHODS",
     "Directions",
+    "Inversion",
     "Matches",
+    "Progress",
     "Reader",
     "combine",
     "discover",
+    "invert",
     "largest_change",
     "match",
     "measure_activeness",

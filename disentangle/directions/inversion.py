@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from disentangle.directions.methods import Progress
 from disentangle.generator import Generator
 
-Progress = Callable[[float, str], None]
 Distance = Callable[[Tensor, Tensor], Tensor]
 Encode = Callable[[Tensor], Tensor]
 

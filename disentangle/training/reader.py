@@ -25,7 +25,7 @@ from torch import Tensor
 from disentangle.data import GridSet, ImageSet, LabelledSet
 from disentangle.data.files import cache
 from disentangle.data.identity import content_of, describe
-from disentangle.directions import largest_change
+from disentangle.directions import Progress, largest_change
 from disentangle.errors import UserError, check_seed
 from disentangle.models import FactorReader
 from disentangle.pictures import from_uint8
@@ -36,7 +36,6 @@ from disentangle.training.optimizers import AdamConfig
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[float, str], None]
 
 VERSION = 1
 """Of how readers are trained and kept: what an older one wrote is not used."""
