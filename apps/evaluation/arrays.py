@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from disentangle.apps.evaluate import Settings
 from disentangle.apps.evaluation.codes import LEAST_CODES
 from disentangle.apps.evaluation.ledger import Ledger, key_of
 from disentangle.apps.evaluation.measure import VERSION, Clock, code_task, compute, done_already, foot
 from disentangle.apps.evaluation.score import Labelled
+from disentangle.apps.evaluation.settings import Settings
 from disentangle.apps.evaluation.subject import versions
 from disentangle.apps.evaluation.suite import CODES, select
 from disentangle.apps.evaluation.team import Team

@@ -6,9 +6,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from disentangle.apps.evaluate import Settings
 from disentangle.apps.evaluation.classifier_scores import Integers, confusions, mistakes, score_classifier
 from disentangle.apps.evaluation.measure import Clock, Json, foot, head
+from disentangle.apps.evaluation.settings import Settings
 from disentangle.apps.evaluation.subject import load_model
 from disentangle.apps.evaluation.team import BATCH
 from disentangle.apps.history import KAPPA, curves_of

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from disentangle.apps.evaluate import Settings
 from disentangle.apps.evaluation.ledger import Arrays
+from disentangle.apps.evaluation.settings import Settings
 from disentangle.apps.evaluation.suite import CODES
 from disentangle.apps.evaluation.team import Team
 from disentangle.data import LabelledSet

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from disentangle.apps.evaluate import Settings
 from disentangle.apps.evaluation.codes import not_applicable, notes_on_encoder, relate, why_no_coder
 from disentangle.apps.evaluation.errors import score_reconstructions, score_regression, score_siblings
 from disentangle.apps.evaluation.ledger import Entry, Ledger
 from disentangle.apps.evaluation.pictures import PICTURES
 from disentangle.apps.evaluation.score import Labelled, Score, quiet
+from disentangle.apps.evaluation.settings import Settings
 from disentangle.apps.evaluation.subject import DEFAULT_PICTURES, Subject, versions
 from disentangle.apps.evaluation.suite import CODES, select
 from disentangle.apps.evaluation.team import Team

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from disentangle import __version__
-from disentangle.apps.evaluate import Settings
 from disentangle.apps.evaluation.codes import Coder, checked, find_coder, read_codes, reconstruct
 from disentangle.apps.evaluation.ledger import Ledger
 from disentangle.apps.evaluation.pictures import (
@@ -21,6 +20,7 @@ from disentangle.apps.evaluation.pictures import (
     read_features,
 )
 from disentangle.apps.evaluation.score import Labelled
+from disentangle.apps.evaluation.settings import Settings
 from disentangle.apps.evaluation.team import Team
 from disentangle.data import LabelledSet
 from disentangle.data.identity import content_of, describe

@@ -28,7 +28,7 @@ from disentangle.metrics import CodeScore
 from disentangle.metrics.words import varies
 
 if TYPE_CHECKING:  # the command imports this module's caller
-    from disentangle.apps.evaluate import Settings
+    from disentangle.apps.evaluation.settings import Settings
 
 Compute = Callable[[Labelled, "Settings"], CodeScore]
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from disentangle.apps.cli import main
-from disentangle.apps.evaluate import Settings, evaluate_arrays
+from disentangle.apps.evaluate import evaluate_arrays
 from disentangle.apps.evaluation.schema import ADAPTER
 from disentangle.apps.evaluation.score import quiet
+from disentangle.apps.evaluation.settings import Settings
 from disentangle.metrics import mig
 
 

@@ -14,10 +14,11 @@ from tiny import RECIPES, make_trainer
 from torch import Tensor, nn
 
 from disentangle.apps.cli import main
-from disentangle.apps.evaluate import Settings, evaluate
+from disentangle.apps.evaluate import evaluate
 from disentangle.apps.evaluation import classifier as classifier_module
 from disentangle.apps.evaluation.classifier import conditioning, measure_classifier
 from disentangle.apps.evaluation.classifier_scores import calibrated, confusions, mistakes, score_classifier
+from disentangle.apps.evaluation.settings import Settings
 from disentangle.apps.page import verdict
 from disentangle.errors import UserError
 from disentangle.training.run import Run

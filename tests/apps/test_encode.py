@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from disentangle.apps.cli import main
 from disentangle.apps.encode import POOLS, beginning, going_on, table
-from disentangle.apps.evaluate import Settings, evaluate
+from disentangle.apps.evaluate import evaluate
 from disentangle.apps.evaluation import pictures as pictures_module
 from disentangle.apps.evaluation.codes import Coder, read_codes, reconstruct, relate
 from disentangle.apps.evaluation.score import quiet
+from disentangle.apps.evaluation.settings import Settings
 from disentangle.apps.evaluation.team import Team
 from disentangle.errors import UserError
 from disentangle.metrics import mig

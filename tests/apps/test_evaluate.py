@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from disentangle import metrics
 from disentangle.apps.cli import main
-from disentangle.apps.evaluate import Settings, evaluate
+from disentangle.apps.evaluate import evaluate
 from disentangle.apps.evaluation import pictures as pictures_module
 from disentangle.apps.evaluation import subject as subject_module
 from disentangle.apps.evaluation.codes import read_codes
@@ -30,6 +30,7 @@ from disentangle.apps.evaluation.measure import follow, measure
 from disentangle.apps.evaluation.pictures import PICTURES
 from disentangle.apps.evaluation.schema import ADAPTER
 from disentangle.apps.evaluation.score import quiet
+from disentangle.apps.evaluation.settings import Settings
 from disentangle.apps.evaluation.subject import unpack
 from disentangle.apps.evaluation.suite import CODES
 from disentangle.apps.evaluation.team import Team
@@ -431,7 +432,8 @@ TOGETHER = """
 import sys
 from pathlib import Path
 import torch
-from disentangle.apps.evaluate import Settings, evaluate
+from disentangle.apps.evaluate import evaluate
+from disentangle.apps.evaluation.settings import Settings
 from disentangle.apps.evaluation import pictures
 from disentangle.training.run import Run
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from disentangle.apps.evaluate import Settings
 from disentangle.apps.evaluation.errors import score_reconstructions
 from disentangle.apps.evaluation.score import Labelled, Score, named
+from disentangle.apps.evaluation.settings import Settings
 from disentangle.apps.evaluation.suite import CODES, STANDARD, select
 from disentangle.data import load
 from disentangle.errors import DisentangleWarning, UserError
