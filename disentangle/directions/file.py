@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,10 @@ MEASURED = ("activeness", "step_sizes", "stability", "seed_stability", "effects"
 """What has been measured of them, or ``None``."""
 FIELDS = ("layers", "method", "settings", "seed", "weights", "space", "factors", "names", "notes")
 TUPLES = ("layers", "factors", "names", "notes")
+LONGEST_NAME, LONGEST_NOTE, LONGEST_TEXT = 60, 500, 1000
+"""Characters of a name, of a note, and of any other text."""
+JOINERS = "\u200c\u200d"
+"""What joins the parts of an emoji, and letters of some scripts: it shows in what stands beside it."""
 KINDS = {"method": str, "settings": dict, "seed": int, "weights": str, "space": str}
 # Weights are float32: a singular value is known to about 1e-7 of the largest, its direction to 1e-7 / gap. Below this
 # gap the last digits of the weights turn the direction by more than a thousandth: it is a choice of the algorithm's.
@@ -234,7 +239,12 @@ class Directions:
 
     def to_bytes(self) -> bytes:
         """What :meth:`save` writes: a safetensors file; all that is no tensor is JSON in its metadata, under
-        ``directions``."""
+        ``directions``.
+
+        Raises:
+            UserError: where a name, a note or another text is one that :meth:`load` would refuse.
+        """
+        _check_texts({name: getattr(self, name) for name in FIELDS})
         held = {name: getattr(self, name) for name in (*TENSORS, *MEASURED) if getattr(self, name) is not None}
         tensors = {name: tensor.detach().cpu().float().contiguous().clone() for name, tensor in held.items()}
         described = {"version": VERSION} | {name: getattr(self, name) for name in FIELDS}
@@ -284,6 +294,7 @@ class Directions:
             _check_kinds(values)
             if _checksum(tensors, described) != described.get("checksum"):
                 raise ValueError("wrong checksum")
+            _check_texts(values)
             return cls(**(values | {name: tuple(values[name]) for name in TUPLES}))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path} is damaged ({error}): {mend}") from error
@@ -316,6 +327,38 @@ def _check_kinds(values: dict[str, Any]) -> None:
             fits = isinstance(value, KINDS[name])
         if not fits:
             raise TypeError(f"{name} is of another kind")
+
+
+def printable(text: str) -> str:
+    """The text without the characters that nobody sees and that a terminal may obey; line breaks are among them."""
+    return "".join(letter for letter in text if letter.isprintable() or letter in JOINERS)
+
+
+def check_text(kind: str, text: str) -> None:
+    """Refuse a text that is too long or would harm a terminal, a table or a picture that shows it.
+
+    Args:
+        kind: of the text: ``"names"``, ``"notes"``, which may have several lines, or another of :data:`FIELDS`.
+        text: any.
+
+    Raises:
+        UserError: where it has too many characters, or some that are not printable.
+    """
+    most = {"names": LONGEST_NAME, "notes": LONGEST_NOTE}.get(kind, LONGEST_TEXT)
+    if len(text) > most:
+        raise UserError(f"{kind} have {most} characters at most, {text[:20]!r}… has {len(text):,}")
+    inside = re.sub(r"[\n\r\t]", "", text) if kind == "notes" else text
+    if printable(inside) != inside:
+        wrong = sorted({letter for letter in inside if not printable(letter)})
+        raise UserError(f"{kind} have no {', '.join(map(repr, wrong[:5]))}, which nobody sees: got {text[:60]!r}")
+
+
+def _check_texts(values: dict[str, Any]) -> None:
+    """:func:`check_text` of all."""
+    for name, value in values.items():
+        if name in TUPLES or isinstance(value, str):
+            for text in value if name in TUPLES else (value,):
+                check_text(name, text)
 
 
 def _checksum(tensors: dict[str, Tensor], described: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from disentangle.directions import Directions, discover
-from disentangle.directions.file import FIELDS, MEASURED, TENSORS
+from disentangle.directions.file import FIELDS, MEASURED, TENSORS, _checksum
 from disentangle.errors import UserError
 from tests.fakes import LinearGenerator
 
@@ -151,6 +151,44 @@ def test_a_changed_description_is_noticed(directions: Directions, tmp_path: Path
     rewrite(path, words | change)
     with pytest.raises(UserError, match="is damaged"):
         Directions.load(path)
+
+
+ESCAPE = "\x1b]0;pwn\x07"
+
+
+@pytest.mark.parametrize(
+    ("field", "bad", "good"),
+    [
+        ("names", ["\x1b[31mRED"], ["👩‍🦰 می‌خواهم"]),
+        ("names", ["two\nlines"], ["two lines"]),
+        ("names", ["x" * 61], ["x" * 60]),
+        ("notes", [ESCAPE], ["two\n\tlines"]),
+        ("notes", ["x" * 501], ["x" * 500]),
+        ("layers", ["\u202eolleh"], ["h-space"]),
+        ("layers", ["x" * 1001], ["x" * 1000]),
+        ("factors", [ESCAPE], ["größe"]),
+        ("method", ESCAPE, "by hand"),
+        ("weights", "\ud800", "w"),
+        ("space", "x\x00", "h"),
+    ],
+)
+def test_texts_that_harm_who_reads_them_are_refused(
+    tmp_path: Path, field: str, bad: str | list[str], good: str | list[str]
+) -> None:
+    one = torch.ones(1)
+    base = Directions(torch.eye(1), one, one, one, one, ("layer",), "by hand", factors=("f",), effects=torch.eye(1))
+    kinds = {True: tuple, False: str}[isinstance(good, list)]
+    dataclasses.replace(base, **{field: kinds(good)}).save(tmp_path)
+    assert getattr(Directions.load(tmp_path), field) == kinds(good)
+    with pytest.raises(UserError, match=f"{field} have "):
+        dataclasses.replace(base, **{field: kinds(bad)}).save(tmp_path)
+    # … nor are they read, however they came into a file that is whole.
+    words = described(tmp_path / "directions.safetensors") | {field: bad}
+    tensors = safetensors.torch.load((tmp_path / "directions.safetensors").read_bytes())
+    rewrite(tmp_path / "directions.safetensors", words | {"checksum": _checksum(tensors, words)})
+    with pytest.raises(UserError, match=f"damaged \\({field} have ") as caught:
+        Directions.load(tmp_path)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("name", ["vectors", "effects", "extra", "sigma"])
