@@ -9,6 +9,7 @@ from rich.table import Table
 
 from disentangle.apps.discover import quoted
 from disentangle.directions import Directions
+from disentangle.directions.file import printable
 
 LISTED = 30
 """Directions in the table, at most."""
@@ -25,7 +26,7 @@ def table(found: Directions, order: Sequence[int]) -> Table:
         box=None,
         padding=(0, 1, 0, 0),
     )
-    cells: dict[str, Cell] = {"#": lambda d, k: str(k), "direction": lambda d, k: d.labels[k]}
+    cells: dict[str, Cell] = {"#": lambda d, k: str(k), "direction": lambda d, k: printable(d.labels[k])}
     cells |= {heading: cell for heading, (present, cell) in MEASURED.items() if present(found)}
     for heading in cells:
         words = heading in WORDS
@@ -78,7 +79,7 @@ MEASURED: dict[str, tuple[Callable[[Directions], bool], Cell]] = {
     "turns": (lambda d: d.stability is not None or d.seed_stability is not None, turned),
     "active": (lambda d: d.activeness is not None, _number("activeness")),
     "step": (lambda d: d.step_sizes is not None, _number("step_sizes")),
-    "moves": (lambda d: d.purity is not None, lambda d, k: d.moves[k] or "–"),
+    "moves": (lambda d: d.purity is not None, lambda d, k: printable(d.moves[k]) or "–"),
     "purity": (lambda d: d.purity is not None, lambda d, k: _number("purity")(d, k) if d.moves[k] else ""),
     "doubts": (lambda d: any(doubted(d, k) for k in range(len(d))), doubted),
 }

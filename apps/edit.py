@@ -6,10 +6,31 @@ from urllib.parse import parse_qsl, urlencode
 
 from disentangle.errors import UserError, check_seed
 
+LONGEST_FILE = 255
+"""Bytes of a file's name, in all usual file systems."""
 REACH = 10.0
 """Sigmas that a direction can be moved by, at most: far outside of what any generator has seen."""
 LONGEST = 8192
 MOST = 512
+
+
+def why_no_file(name: str, longest: int = LONGEST_FILE) -> str:
+    """Why a name cannot be that of a file or a folder, in a few words; ``""`` where it can.
+
+    Args:
+        name: any text.
+        longest: bytes that it may have.
+    """
+    wrong = sorted({letter for letter in name if not letter.isprintable()})
+    if "/" in name or "\\" in name:
+        return "names have no slash"
+    if wrong:
+        return f"names have no {', '.join(map(repr, wrong[:5]))}, which nobody sees"
+    if name in (".", "..") or not name.strip():
+        return "names have a letter or a number"
+    if len(name.encode()) > longest:
+        return f"names have {longest} bytes at most, this has {len(name.encode()):,}"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -40,10 +61,8 @@ class Edit:
     def __post_init__(self) -> None:
         check_seed(self.seed)
         for name in (self.run, self.directions, self.picture):
-            if len(name) > 255 or "/" in name or "\\" in name or name in (".", "..") or not name.isprintable():
-                raise UserError(
-                    f"{name[:40]!r} is no name of a run, of directions or of a picture: names have no slash"
-                )
+            if name and (why := why_no_file(name)):
+                raise UserError(f"{name[:40]!r} is no name of a run, of directions or of a picture: {why}")
         if not 0 <= self.truncation <= 2:
             raise UserError(f"the truncation must lie between 0 and 2, got {self.truncation}")
         if len(self.coordinates) > MOST:

@@ -61,14 +61,14 @@ def main(argv: Sequence[str]) -> None:
     if args.run is None:
         raise UserError(f"say for which run: disentangle directions import {args.file} --run RUN")
 
+    from disentangle.apps.directions.places import check_folder
     from disentangle.apps.directions.sources import FILE, free
     from disentangle.directions import Directions, measure_activeness
     from disentangle.training.run import Run
 
     run = Run.open(args.run)
     name = args.file.stem if args.out is None else args.out
-    if not name or "/" in name or name.startswith(".") or not name.isprintable() or len(name) > 100:
-        raise UserError(f"{name[:60]!r} is no name for directions: choose another with --out")
+    check_folder(name)
     out = free(run.path / "directions" / name / FILE, args.force)
     generator = run.load_generator()
     weights = run.weights_hash()
@@ -77,6 +77,7 @@ def main(argv: Sequence[str]) -> None:
         found.check_weights(weights, str(run.path))
     else:
         found = from_arrays(_read(args.file), args.file.name)
+    check_folder(name, found.method)
     if found.vectors.shape[1] != generator.latent_size:
         raise UserError(
             f"{args.file} is for {found.vectors.shape[1]} latents, {run.path} has {generator.latent_size}: name the "
@@ -92,40 +93,51 @@ def main(argv: Sequence[str]) -> None:
 def from_arrays(arrays: dict[str, np.ndarray], name: str) -> Directions:
     """Directions of vectors from elsewhere, bound to no weights yet.
 
-    Nothing is known of singular values: their place is taken by the lengths that the vectors had.
+    Nothing is known of singular values: their place is taken by the lengths that the vectors had; or, where float32
+    cannot hold these, by their ratios to the largest.
 
     Args:
         arrays: ``"vectors"``, ``(k, d)`` or ``(d,)``; and, if there, ``"names"``, ``"notes"`` and ``"layers"``.
         name: of the file, for messages and for the settings.
 
     Raises:
-        UserError: where they are no vectors, one is zero or not finite, or the texts are not as many.
+        UserError: where they are no vectors, one is zero or not finite, the texts are not as many, or a name or a note
+            is one that cannot be given (:func:`~disentangle.apps.directions.places.check_name`).
     """
     import torch
 
+    from disentangle.apps.directions.places import check_names
     from disentangle.directions import Directions
 
     vectors = _vectors(arrays, name)
-    lengths = torch.linalg.vector_norm(vectors, dim=1)
-    if not bool((lengths > 0).all() & lengths.isfinite().all()):
-        bad = int((~((lengths > 0) & lengths.isfinite())).nonzero()[0])
+    largest = vectors.abs().amax(1)
+    if not bool((largest > 0).all() & largest.isfinite().all()):
+        bad = int((~((largest > 0) & largest.isfinite())).nonzero()[0])
         raise UserError(f"vector {bad} of {name} has no direction: it is zero, or not finite")
+    # Of 1e300 or 1e-320 the square is out of range.
+    vectors = vectors / largest[:, None]
+    norms = torch.linalg.vector_norm(vectors, dim=1)
+    ratios = norms * (largest / largest.max())
+    lengths = norms * largest
+    held = lengths.float()
     texts: dict[str, Any] = {}
     for key in ("names", "notes", "layers"):
         if key in arrays:
             if arrays[key].shape != (len(vectors),) or arrays[key].dtype.kind != "U":
                 raise UserError(f"{name} must have a text for each of its {len(vectors)} vectors under {key!r}")
-            texts[key] = tuple("".join(c for c in text if c.isprintable())[:500] for text in arrays[key].tolist())
-    return Directions(
-        vectors=(vectors / lengths[:, None]).float(),
-        singular_values=lengths.float(),
-        shares=(lengths / lengths.max()).square().div((lengths / lengths.max()).square().sum()).float(),
+            texts[key] = tuple(text.strip() for text in arrays[key].tolist())
+    found = Directions(
+        vectors=(vectors / norms[:, None]).float(),
+        singular_values=held if bool((held > 0).all() & held.isfinite().all()) else (ratios / ratios.max()).float(),
+        shares=ratios.square().div(ratios.square().sum()).float(),
         gaps=torch.full((len(vectors),), torch.inf),
         sigma=torch.ones(len(vectors)),
         method="imported",
         settings={"file": name},
         **({"layers": ("imported",) * len(vectors)} | texts),
     )
+    check_names(found)
+    return found
 
 
 def _vectors(arrays: dict[str, np.ndarray], name: str) -> Tensor:

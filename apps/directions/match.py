@@ -76,15 +76,17 @@ def table(a: Source, b: Source, found: Matches) -> Table:
     """The pairs, the closest first."""
     from rich.table import Table
 
+    from disentangle.directions.file import printable
+
     drawn = Table(box=None, pad_edge=False)
-    for heading in ("place", a.title, "place", b.title):
+    for heading in ("place", printable(a.title), "place", printable(b.title)):
         drawn.add_column(heading, justify="right" if heading == "place" else "left", overflow="fold")
     drawn.add_column("angle", justify="right")
     drawn.add_column("sign", justify="right")
     order = sorted(range(len(found.pairs)), key=lambda i: float(found.angles[i]))
     for i in order:
         first, second = found.pairs[i]
-        labels = (a.directions.labels[first], b.directions.labels[second])
+        labels = [printable(text) for text in (a.directions.labels[first], b.directions.labels[second])]
         sign = "same" if float(found.signs[i]) > 0 else "opposite"
         drawn.add_row(str(first), labels[0], str(second), labels[1], f"{float(found.angles[i]):.1f}°", sign)
     return drawn

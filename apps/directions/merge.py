@@ -16,20 +16,25 @@ from disentangle.apps.arguments import parse
 from disentangle.errors import UserError
 
 if TYPE_CHECKING:
+    from disentangle.apps.directions.sources import Source
     from disentangle.directions import Directions
 
 logger = logging.getLogger(__name__)
+
+MERGED = "merged"
+"""Among the settings of what was merged: the methods of its parts, and theirs."""
 
 
 @dataclass(frozen=True)
 class MergeArgs:
     """Put the directions of several files into one; of two that are nearly the same, the better-ranked stays.
 
-    All must belong to the same weights. What has been measured of some only is left out.
+    All must belong to the same weights. What has been measured of some only is left out. The layers say where each
+    comes from: "layer 1 (weights)".
     """
 
     sources: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FILE …")]
-    """Direction files; of a run, all it has."""
+    """Direction files; a run stands for all that was found in it, and not for what was merged of that."""
     out: str = ""
     """What to call the new ones: a name in the run's directions, or a file ….safetensors."""
     angle: float = 5.0
@@ -52,35 +57,81 @@ def main(argv: Sequence[str]) -> None:
     if not 0 <= args.angle < 90:
         raise UserError(f"--angle must lie between 0 and 90 degrees, got {args.angle:g}")
 
-    from disentangle.apps.directions.sources import FILE, free, load_all
+    from disentangle.apps.directions.sources import free
 
-    found = [source for path in args.sources for source in load_all(path)]
-    if len({source.path.resolve() for source in found}) < 2:
-        raise UserError("merging takes two files at least; a run stands for all it has")
-    inside = "/" not in args.out and not args.out.endswith(".safetensors")
-    run = next((source.run for source in found if source.run is not None), None)
-    if inside and (run is None or args.out.startswith(".")):
+    out = free(_place(args), args.force)
+    found = _sources(args.sources, out)
+    if len(found) < 2:
         raise UserError(
-            f"none of these lies in a run that could hold {args.out!r}: name a file ….safetensors with --out"
+            "merging takes two files at least; a run stands for all that was found in it, and not for what was merged"
         )
-    out = Path(args.out) if not inside or run is None else run / "directions" / args.out / FILE
-    out = out if out.suffix == ".safetensors" else out / FILE
-    if out.resolve() not in {source.path.resolve() for source in found}:
-        free(out, args.force)
-    merged = merge([source.directions for source in found], args.angle)
+    titles = [_title(source.path) for source in found]
+    merged = merge([source.directions for source in found], args.angle, titles)
     merged.save(out)
     before = sum(len(source.directions) for source in found)
-    logger.info("%d of %d directions of %d files", len(merged), before, len(found))
+    logger.info("%d of %d directions of %d files: %s", len(merged), before, len(found), ", ".join(titles))
     sys.stdout.write(f"{out}\n")
 
 
-def merge(parts: Sequence[Directions], angle: float) -> Directions:
+def _place(args: MergeArgs) -> Path:
+    """Where to write.
+
+    Raises:
+        UserError: where --out makes no sense, or is the place of a method's directions.
+    """
+    from disentangle.apps.directions.places import check_folder
+    from disentangle.apps.directions.sources import FILE, files_of, run_of
+
+    if "/" in args.out or args.out.endswith(".safetensors"):
+        out = Path(args.out) if args.out.endswith(".safetensors") else Path(args.out) / FILE
+        if out.name == FILE and run_of(out) is not None:
+            check_folder(out.resolve().parent.name, "several")
+        return out
+    check_folder(args.out, "several")
+    runs = (run_of(file) for path in args.sources for file in files_of(path))
+    run = next((run for run in runs if run is not None), None)
+    if run is None:
+        raise UserError(
+            f"none of these lies in a run that could hold {args.out!r}: name a file ….safetensors with --out"
+        )
+    return run / "directions" / args.out / FILE
+
+
+def _sources(paths: Sequence[Path], out: Path) -> list[Source]:
+    """What is to be merged, every file once.
+
+    Raises:
+        UserError: where a path names nothing, or a file is damaged.
+    """
+    from disentangle.apps.directions.sources import files_of, load
+
+    found: dict[Path, Source] = {}
+    for path in paths:
+        of_run = (path / "config.json").exists()
+        for file in files_of(path):
+            if of_run and file.resolve() == out.resolve():
+                continue
+            source = load(file)
+            if not (of_run and MERGED in source.directions.settings):
+                found.setdefault(file.resolve(), source)
+    return list(found.values())
+
+
+def _title(file: Path) -> str:
+    """What to call a source."""
+    from disentangle.apps.directions.sources import FILE
+
+    return file.resolve().parent.name if file.name == FILE else file.stem
+
+
+def merge(parts: Sequence[Directions], angle: float, titles: Sequence[str] = ()) -> Directions:
     """The directions of all parts, in their order, without near-duplicates.
 
     Args:
         parts: of one generator.
         angle: degrees; of two that lie within it (as lines: signs do not matter) the better-ranked stays, and a name
             and a note that only the other has go over to it.
+        titles: what to call each part: its layers then say so, unless it was merged itself and they do already.
 
     Returns:
         At least one direction. What has been measured of some parts only is ``None``.
@@ -97,7 +148,7 @@ def merge(parts: Sequence[Directions], angle: float) -> Directions:
             raise UserError(f"only directions of the same {what} can be merged, got {said}: find them in one run")
     if len({part.vectors.shape[1] for part in parts}) > 1:
         raise UserError("only directions of as many latents can be merged")
-    union = _joined(parts)
+    union = _joined([_titled(part, title) for part, title in zip(parts, titles)] if titles else parts)
     cosines = (union.vectors.double() @ union.vectors.double().mT).abs()
     limit = torch.cos(torch.deg2rad(torch.tensor(angle, dtype=torch.float64))) - 1e-12
     kept: list[int] = []
@@ -108,6 +159,13 @@ def merge(parts: Sequence[Directions], angle: float) -> Directions:
         else:
             union = union.rename(twin, union.names[twin] or union.names[k], union.notes[twin] or union.notes[k])
     return union.take(kept)
+
+
+def _titled(part: Directions, title: str) -> Directions:
+    """With layers that say what the part is called."""
+    if MERGED in part.settings:
+        return part
+    return replace(part, layers=tuple(f"{layer} ({title})" for layer in part.layers))
 
 
 def _joined(parts: Sequence[Directions]) -> Directions:
@@ -126,8 +184,8 @@ def _joined(parts: Sequence[Directions]) -> Directions:
         joined[name] = tuple(text for part in parts for text in getattr(part, name))
     with_factors = joined["effects"] is not None
     joined |= {"factors": factors if with_factors else (), "readable": parts[0].readable if with_factors else None}
-    methods = list(dict.fromkeys(part.method for part in parts))
-    settings = {"merged": [{"method": p.method, "settings": p.settings, "seed": p.seed} for p in parts]}
+    methods = dict.fromkeys(method for part in parts for method in part.method.split(" + "))
+    settings = {MERGED: [{"method": p.method, "settings": p.settings, "seed": p.seed} for p in parts]}
     return replace(parts[0], method=" + ".join(methods), settings=settings, **joined)
 
 

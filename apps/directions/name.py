@@ -42,11 +42,14 @@ def main(argv: Sequence[str]) -> None:
 
     from disentangle.apps.directions.places import check_name, place_of
     from disentangle.apps.directions.sources import load_one
+    from disentangle.training.files import locked
 
-    source = load_one(args.source, args.directions)
-    k = place_of(source.directions, args.direction)
-    check_name(source.directions, k, args.name, args.note)
-    before = source.directions.labels[k]
-    after = source.directions.rename(k, args.name, args.note)
-    after.save(source.path)
+    where = load_one(args.source, args.directions).path.parent
+    with locked(where, wait=True):
+        source = load_one(args.source, args.directions)
+        k = place_of(source.directions, args.direction)
+        check_name(source.directions, k, args.name, args.note)
+        before = source.directions.labels[k]
+        after = source.directions.rename(k, args.name, args.note)
+        after.save(source.path)
     logger.info("direction %d of %s, %s, is %s now", k, source.title, before, after.labels[k])

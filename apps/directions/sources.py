@@ -34,7 +34,7 @@ class Source:
         return f"{self.run.resolve().name}/{self.path.resolve().parent.name}"
 
 
-def load_all(path: Path, name: str | None = None) -> list[Source]:
+def files_of(path: Path, name: str | None = None) -> list[Path]:
     """The direction files that a path names.
 
     Args:
@@ -42,7 +42,7 @@ def load_all(path: Path, name: str | None = None) -> list[Source]:
         name: which of a run's.
 
     Raises:
-        UserError: where there is none, or it is damaged.
+        UserError: where there is none.
     """
     if (path / "config.json").exists():
         here = {file.parent.name: file for file in sorted(path.glob(f"directions/*/{FILE}"))}
@@ -50,25 +50,50 @@ def load_all(path: Path, name: str | None = None) -> list[Source]:
             raise UserError(f"{path} has no directions yet: `disentangle discover {path}` finds some")
         if name is not None and name not in here:
             raise unknown_name("directions", name, here)
-        return [_load(file) for key, file in here.items() if name in (None, key)]
+        return [file for key, file in here.items() if name in (None, key)]
     if name is not None:
         raise UserError(f"--directions names those of a run, and {path} is no run: leave it out")
     if path.is_dir() and not (path / FILE).exists():
         raise UserError(f"{path} is no run and has no {FILE}: name a run, or a direction file")
-    return [_load(path / FILE if path.is_dir() else path)]
+    return [path / FILE if path.is_dir() else path]
 
 
 def load_one(path: Path, name: str | None = None) -> Source:
-    """The one direction file that a path names; otherwise as :func:`load_all`.
+    """Read the one direction file that a path names.
+
+    Args:
+        path: a file, the folder of one, or a run.
+        name: which of a run's.
 
     Raises:
-        UserError: also where there are several.
+        UserError: where there is none, there are several, or it is damaged.
     """
-    found = load_all(path, name)
-    if len(found) > 1:
-        names = ", ".join(source.path.parent.name for source in found)
+    files = files_of(path, name)
+    if len(files) > 1:
+        names = ", ".join(file.parent.name for file in files)
         raise UserError(f"{path} has several: choose one with --directions NAME: {names}")
-    return found[0]
+    return load(files[0])
+
+
+def load(file: Path) -> Source:
+    """Read a direction file.
+
+    Raises:
+        UserError: where it is missing, damaged, or of another kind.
+    """
+    from disentangle.directions import Directions
+
+    if file.suffix != ".safetensors" and file.exists():
+        raise UserError(f"{file} is no direction file: `disentangle directions import {file} --run RUN` makes one")
+    return Source(file, run_of(file), Directions.load(file))
+
+
+def run_of(file: Path) -> Path | None:
+    """Folder of the run that a direction file lies in, whether it exists or not; ``None`` where it lies in none."""
+    folder, as_given = file.resolve().parent.parent.parent, file.parent.parent.parent
+    if file.resolve().parent.parent.name != "directions" or not (folder / "config.json").exists():
+        return None
+    return as_given if as_given.resolve() == folder else folder
 
 
 def free(path: Path, force: bool) -> Path:
@@ -80,13 +105,3 @@ def free(path: Path, force: bool) -> Path:
     if path.exists() and not force:
         raise UserError(f"{path} exists: choose another with --out, or replace it with --force")
     return path
-
-
-def _load(file: Path) -> Source:
-    from disentangle.directions import Directions
-
-    if file.suffix != ".safetensors" and file.exists():
-        raise UserError(f"{file} is no direction file: `disentangle directions import {file} --run RUN` makes one")
-    folder = file.resolve().parent.parent.parent
-    inside = file.resolve().parent.parent.name == "directions" and (folder / "config.json").exists()
-    return Source(file, file.parent.parent.parent if inside else None, Directions.load(file))

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from disentangle.apps.arguments import parse
+from disentangle.errors import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
+    from disentangle.apps.directions.sources import Source
     from disentangle.directions import Directions
 
 logger = logging.getLogger(__name__)
@@ -37,17 +39,18 @@ class ListArgs:
     directions: str | None = None
     """Only these of the run's."""
     count: int | None = None
-    """Only so many, the best."""
+    """Only so many of each file, the best."""
 
 
 def main(argv: Sequence[str]) -> None:
     """Run the command."""
     args = parse(ListArgs, args=list(argv), prog="disentangle directions list", description=inspect.getdoc(ListArgs))
+    if args.count is not None and args.count < 1:
+        raise UserError(f"--count must be at least 1, got {args.count}")
 
     from disentangle.apps.data import show
-    from disentangle.apps.directions.sources import load_all
 
-    for source in load_all(args.source, args.directions):
+    for source in _readable(args.source, args.directions):
         directions = source.directions
         heading = f"{source.title}: {len(directions)} directions, {directions.method}, seed {directions.seed}"
         show(table(directions, f"{heading}, weights {directions.weights[:12] or 'unknown'}", args.count))
@@ -55,11 +58,34 @@ def main(argv: Sequence[str]) -> None:
             logger.info("%s: %s has collapsed: none of its directions changes the picture", source.title, layer)
 
 
+def _readable(path: Path, name: str | None) -> list[Source]:
+    """The direction files that a path names, without the damaged ones, which are said.
+
+    Raises:
+        UserError: where there is none, or all are damaged.
+    """
+    from disentangle.apps.directions.sources import files_of, load
+
+    found, errors = [], []
+    for file in files_of(path, name):
+        try:
+            found.append(load(file))
+        except UserError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    for error in errors:
+        logger.warning("left out: %s", error)
+    return found
+
+
 def table(directions: Directions, title: str, count: int | None = None) -> Table:
     """The directions in the order of their ranking; what has not been measured of any has no column."""
     from rich.table import Table
 
-    drawn = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    from disentangle.directions.file import printable
+
+    drawn = Table(box=None, pad_edge=False, title=printable(title), title_justify="left")
     drawn.add_column("place", justify="right")
     drawn.add_column("name")
     drawn.add_column("layer")
@@ -67,7 +93,8 @@ def table(directions: Directions, title: str, count: int | None = None) -> Table
     for name in columns:
         drawn.add_column(name, justify="left" if name in ("moves", "doubts", "note") else "right", overflow="fold")
     for k in directions.ranking(count):
-        drawn.add_row(str(k), directions.labels[k], directions.layers[k], *(values[k] for values in columns.values()))
+        words = [directions.labels[k], directions.layers[k], *(values[k] for values in columns.values())]
+        drawn.add_row(str(k), *map(printable, words))
     return drawn
 
 
@@ -85,7 +112,7 @@ def _columns(directions: Directions) -> dict[str, list[str]]:
         "step": _numbers(directions.step_sizes, ".3g", count),
         "moves": [f"{name} {share}" if name else "" for name, share in zip(directions.moves, purity)],
         "doubts": ["; ".join(directions.doubts(k)) for k in range(count)],
-        "note": [note.splitlines()[0][:60] if note else "" for note in directions.notes],
+        "note": [note.strip().splitlines()[0][:60] if note.strip() else "" for note in directions.notes],
     }
 
 

@@ -345,12 +345,12 @@ def check_text(kind: str, text: str) -> None:
         UserError: where it has too many characters, or some that are not printable.
     """
     most = {"names": LONGEST_NAME, "notes": LONGEST_NOTE}.get(kind, LONGEST_TEXT)
-    if len(text) > most:
-        raise UserError(f"{kind} have {most} characters at most, {text[:20]!r}… has {len(text):,}")
-    inside = re.sub(r"[\n\r\t]", "", text) if kind == "notes" else text
-    if printable(inside) != inside:
-        wrong = sorted({letter for letter in inside if not printable(letter)})
-        raise UserError(f"{kind} have no {', '.join(map(repr, wrong[:5]))}, which nobody sees: got {text[:60]!r}")
+    inside, line = (re.sub(r"[\n\r\t]", "", text), "") if kind == "notes" else (text, ", on one line")
+    if len(text) > most or printable(inside) != inside:
+        raise UserError(
+            f"expected {kind} of {most} characters at most{line}, all of them visible; "
+            f"got {len(text):,}: {text[:40]!r}{'…' * (len(text) > 40)}"
+        )
 
 
 def _check_texts(values: dict[str, Any]) -> None:

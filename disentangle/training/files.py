@@ -102,8 +102,13 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process alone; the system lets go of it when the process ends, however it ends.
+def locked(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Hold a folder for this process, and in it for this thread, alone; the system lets go of it when the process ends,
+    however it ends.
+
+    Args:
+        folder: which exists.
+        wait: until whoever holds it lets go of it, instead of giving up: for work of a moment.
 
     Raises:
         UserError: where another process holds it.
@@ -111,7 +116,7 @@ def locked(folder: Path) -> Iterator[None]:
     with disk_errors(folder):
         handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     except BlockingIOError:
         raise UserError(f"another process is training in {folder}: wait until it ends, or stop it") from None

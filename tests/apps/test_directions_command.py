@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from disentangle.apps.directions import command
+from disentangle.apps.directions.adopt import from_arrays
 from disentangle.apps.directions.merge import merge
 from disentangle.apps.directions.places import place_of
+from disentangle.apps.directions.sources import FILE
+from disentangle.apps.directions.table import table
 from disentangle.directions import Directions, discover
 from disentangle.errors import UserError
 from disentangle.training.run import Run
@@ -107,9 +111,68 @@ def test_merge_keeps_the_better_of_two(run: Run, capsys: pytest.CaptureFixture[s
     both = kept(run, "both")
     assert len(both) == 36
     assert both.weights == run.weights_hash()
-    other = str(run.path / "directions" / "random")
-    with pytest.raises(UserError, match="exists: choose another with --out"):
-        command.main(["merge", str(run.path / "directions" / "both"), other, "--out", "subspace"])
+    assert set(both.layers) == {f"layer {i} ({name})" for i in (1, 2, 3) for name in ("random", "subspace")}
+    assert {"layer 1 (random) · #1", "layer 1 (subspace) · #1"} <= set(both.labels)
+
+
+def test_merging_again_replaces_nothing_and_takes_no_merge_in(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run.path / "directions"
+    merging = ["merge", str(run.path), "--out"]
+    command.main([*merging, "both"])
+    before = {path: path.read_bytes() for path in folder.glob("*/*")}
+    for names, words in (
+        ("subspace weights auto", "is the name of a method, and these come from several"),
+        ("both", "exists: choose another with --out, or replace it with --force"),
+        (". .. .hidden a:b", "is no name for directions"),
+    ):
+        for name in names.split():
+            for force in ([], ["--force"] * (names != "both")):
+                with pytest.raises(UserError, match=words):
+                    command.main([*merging, name, *force])
+    with pytest.raises(UserError, match="is the name of a method"):
+        command.main([*merging, str(folder / "subspace" / "directions.safetensors"), "--force"])
+    mine = str(tmp_path / "mine.safetensors")
+    command.main([*merging, mine])
+    with pytest.raises(UserError, match="exists"):
+        command.main(["merge", mine, str(folder / "random"), "--out", mine])
+    assert {path: path.read_bytes() for path in folder.glob("*/*")} == before
+    command.main([*merging, "both", "--force"])
+    command.main([*merging, "again"])
+    assert len({path.read_bytes() for path in (folder / name / FILE for name in ("both", "again"))} | {
+        before[folder / "both" / FILE], Path(mine).read_bytes()}) == 1, "earlier merges are not merged"  # fmt: skip
+    command.main(["merge", str(folder / "both"), str(folder / "random"), "--out", "more"])
+    more = kept(run, "more")
+    assert (len(more), more.method) == (36, "random + subspace"), "a merge that is named is taken"
+    assert set(more.layers) <= set(kept(run, "both").layers) | {f"layer {i} (random)" for i in (1, 2, 3)}
+
+
+def test_one_damaged_file_hides_no_other(
+    run: Run, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    empty = run.path / "directions" / "empty" / FILE
+    empty.parent.mkdir()
+    empty.touch()
+    command.main(["list", str(run.path), "--count", "1"])
+    out = capsys.readouterr().out
+    assert all(f"grey/{name}: 18" in out for name in ("random", "subspace"))
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert str(empty) in warning.getMessage()
+    for arguments in (["list", str(run.path), "--directions", "empty"], ["merge", str(run.path), "--out", "x"]):
+        with pytest.raises(UserError, match=f"{empty} is no direction file, or it is damaged"):
+            command.main(arguments)
+    for count in ("0", "-1"):
+        with pytest.raises(UserError, match=f"--count must be at least 1, got {count}"):
+            command.main(["list", str(run.path), "--count", count])
+
+
+def test_tables_show_nothing_that_a_terminal_obeys() -> None:
+    bad = replace(axes([1.0, 0]), names=("\x1b[31mRED",), notes=("\x1b]0;pwn\x07\nmore",), layers=("a\nb",))
+    file = io.StringIO()
+    Console(file=file, width=200).print(table(bad, "t\x1b\n"))
+    assert not set(file.getvalue()) & set("\x1b\x07")
+    assert file.getvalue().count("\n") == 3
 
 
 def test_names_and_notes(run: Run) -> None:
@@ -127,9 +190,12 @@ def test_names_and_notes(run: Run) -> None:
         ("7", "must not be a number"),
         ("x" * 61, "60 characters"),
         ("two\nlines", "one line"),
+        ("\x1b[31mred", "visible"),
     ):
         with pytest.raises(UserError, match=words):
             command.main(["name", str(run.path), "0", name, *where])
+    with pytest.raises(UserError, match="notes of 500 characters at most, all of them visible"):
+        command.main(["name", str(run.path), "0", "--note", "\x1b]0;pwn\x07", *where])
     with pytest.raises(UserError, match="give a name, a note or both"):
         command.main(["name", str(run.path), "0", *where])
     with pytest.raises(UserError, match="choose one with --directions NAME: random, subspace"):
@@ -140,9 +206,18 @@ def test_names_and_notes(run: Run) -> None:
 def test_places() -> None:
     found = axes([1, 0, 0], [0, 1, 0], [0, 0, 1], names=("", "Größe", "Größe"))
     assert [place_of(found, text) for text in ("2", "LAYER · #1", "layer  #1")] == [2, 0, 0]
-    for text, words in (("3", "possible: 0 to 2"), ("-1", "possible: 0 to 2"), ("grösse", "by its place, 1, 2")):
+    assert place_of(found, "٢") == 2, "digits are digits"
+    for text, words in (
+        ("3", "possible: 0 to 2"),
+        ("-1", "possible: 0 to 2"),
+        ("1" * 5000, "there is no direction 1{20}: possible: 0 to 2"),
+        ("grösse", "by its place, 1, 2"),
+        ("x" * 5000, "unknown direction 'x{60}': possible: a place, 0 to 2, a label such as 'layer · #1', or a given"),
+    ):
         with pytest.raises(UserError, match=words):
             place_of(found, text)
+    with pytest.raises(UserError, match="possible: a place, 0 to 0, or a given name: slant$"):
+        place_of(axes([1.0, 0], names=("slant",)), "smile")
 
 
 def test_exports_read_back(run: Run, tmp_path: Path) -> None:
@@ -186,14 +261,36 @@ def test_vectors_from_elsewhere(run: Run, tmp_path: Path, capsys: pytest.Capture
     np.savez(tmp_path / "named.npz", vectors=vectors, names=np.array(["a", "b"]))
     command.main(["import", str(tmp_path / "named.npz"), "--run", str(run.path), "--out", "theirs"])
     assert kept(run, "theirs").names == ("a", "b")
-    file = run.path / "directions" / "random" / "directions.safetensors"
+    file = run.path / "directions" / "random" / FILE
     command.main(["import", str(file), "--run", str(run.path), "--out", "again"])
     assert torch.equal(kept(run, "again").vectors, kept(run, "random").vectors)
+    for key, words, said in (
+        ("names", ["3", ""], "must not be a number"),
+        ("names", ["A", "a "], "several directions are called 'A'"),
+        ("names", ["imported #2", ""], "several directions are called"),
+        ("names", ["x" * 61, ""], "60 characters"),
+        ("notes", ["\x1b]0;pwn\x07", ""], "visible"),
+    ):
+        np.savez(tmp_path / "bad.npz", vectors=vectors, **{key: np.array(words)})
+        with pytest.raises(UserError, match=said):
+            command.main(["import", str(tmp_path / "bad.npz"), "--run", str(run.path)])
+    with pytest.raises(UserError, match="'weights' is no name for directions: it is the name of a method"):
+        command.main(["import", str(tmp_path / "mine.npy"), "--run", str(run.path), "--out", "weights"])
     other = gan_run(tmp_path / "other", seed=1)
     with pytest.raises(UserError, match="belong to other weights"):
         command.main(["import", str(file), "--run", str(other.path), "--out", "again"])
     with pytest.raises(UserError, match="exists: choose another with --out"):
         command.main(["import", str(tmp_path / "mine.npy"), "--run", str(run.path)])
+
+
+@pytest.mark.parametrize(
+    ("scales", "values"), [((1e300, 2e300), (0.5, 1.0)), ((1e-320, 1e-320), (1.0, 1.0)), ((1e300, 1e-300), (1.0, 0.0))]
+)
+def test_vectors_of_any_size_have_a_direction(scales: tuple[float, float], values: tuple[float, float]) -> None:
+    found = from_arrays({"vectors": np.array([[3.0, 4.0], [0.0, 5.0]]) * np.array(scales)[:, None]}, "x.npy")
+    assert found.vectors.numpy() == pytest.approx(np.array([[0.6, 0.8], [0.0, 1.0]]), abs=1e-3)
+    assert found.singular_values.numpy() == pytest.approx(np.array(values), rel=1e-3)
+    assert found.shares.numpy() == pytest.approx(np.square(values) / np.square(values).sum(), rel=1e-3)
 
 
 class Trap:
