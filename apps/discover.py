@@ -5,6 +5,7 @@ import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from disentangle.apps.arguments import parse
-from disentangle.apps.edit import Edit
+from disentangle.apps.directions.places import check_folder
 from disentangle.apps.progress import stages
 from disentangle.errors import UserError, check_seed
 
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 
 LOOP_ROWS, LOOP_COLUMNS = 3, 6
+COLUMNS = 7
+MOST = 1024
+"""Pictures in one drawing, at most."""
 FILE = "directions.safetensors"
 SAME = 0.99
 """Cosine from which on a direction is the one that was found before, and keeps its name."""
@@ -85,6 +89,8 @@ class Args:
 def main(argv: list[str]) -> None:
     """Run the command."""
     args = parse(Args, args=argv, prog="disentangle discover")
+    if "--layers" in argv and not args.layers:
+        raise UserError('--layers names none: name some, such as --layers "layer 2", or leave it out for all')
     check(args)
 
     from rich.console import Console
@@ -97,7 +103,8 @@ def main(argv: list[str]) -> None:
     generator = run.load_generator()
     method = natural_method(generator) if args.method == "auto" else args.method
     name = args.name or method
-    before = earlier(run, name, method)
+    earlier(run, name, method)  # what must not be replaced, and what cannot be written, is said before the work
+    check_place(run.path / "directions" / name)
     with stages() as progress:
         found = find(
             run,
@@ -112,18 +119,21 @@ def main(argv: list[str]) -> None:
             seeds=args.seeds,
             progress=lambda share, text: progress(0.95 * share, text),
         )
-        found = keep_names(found, before)
+        found = keep_names(found, earlier(run, name, method))  # the drawings show them
         order = [k for k in found.ranking() if not found.still[k]] or found.ranking(1)
         progress(0.95, "drawing")
         files = drawn(generator, found, order[: args.directions], args.seed, args.rows)
-    folder = run.path / "directions" / name
-    write(folder, found, files, before)
+    found = keep(run, name, method, found, files)
     console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 100)
     console.print(table(found, order))
     for line in following(run.path, name, found, order):
         console.print(line, markup=False, soft_wrap=True)
     logger.info(
-        "step %d, seed %d; %d directions, strips.png and traversal.gif in %s", run.step, args.seed, len(found), folder
+        "step %d, seed %d; %d directions, strips.png and traversal.gif in %s",
+        run.step,
+        args.seed,
+        len(found),
+        run.path / "directions" / name,
     )
 
 
@@ -134,9 +144,27 @@ def check(args: Args) -> None:
         value = getattr(args, name)
         if value is not None and value < least:
             raise UserError(f"--{name} must be at least {least}, got {value}")
-    Edit("run", directions=args.name)  # whose names have no slash
-    if args.name.startswith("."):
-        raise UserError(f"--name {args.name} would be a hidden folder: begin it with a letter or a number")
+    pictures = args.rows * args.directions * COLUMNS
+    if pictures > MOST:
+        raise UserError(
+            f"{args.rows:,} rows of {args.directions:,} directions are {pictures:,} pictures: possible: {MOST:,}; "
+            "choose fewer --rows or --directions"
+        )
+    if args.name:
+        check_folder(args.name)
+
+
+def check_place(folder: Path) -> None:
+    """Raise :class:`UserError` where ``folder`` takes no files or cannot be held; no new folder is left behind."""
+    from disentangle.training.files import check_writable, locked
+
+    new = [place for place in (folder, folder.parent) if not place.exists()]
+    check_writable(folder)
+    with locked(folder, wait=True):
+        pass
+    for place in new:
+        with suppress(OSError):  # somebody else has begun to use it
+            place.rmdir()
 
 
 def chosen(args: Args) -> dict[str, Any]:
@@ -245,7 +273,7 @@ def drawn(
     latents = generator.sample_latents(max(rows, LOOP_ROWS), torch.Generator().manual_seed(seed))
     frames = loop(generator, found, latents[:LOOP_ROWS], order[:LOOP_COLUMNS])
     return {
-        "strips.png": png_bytes(strips(generator, found, latents[:rows], order)),
+        "strips.png": png_bytes(strips(generator, found, latents[:rows], order, COLUMNS)),
         "traversal.gif": gif_bytes(frames),
     }
 
@@ -284,6 +312,35 @@ def keep_names(found: "Directions", before: "Directions | None") -> "Directions"
         if angle <= math.degrees(math.acos(SAME)):
             names[k], notes[k] = names[k] or before.names[old], notes[k] or before.notes[old]
     return replace(found, names=tuple(names), notes=tuple(notes))
+
+
+def keep(run: "Run", name: str, method: str, found: "Directions", files: Mapping[str, bytes]) -> "Directions":
+    """Keep directions in a run, as :func:`write` does, with the names that people have given to the same ones up to
+    now, while they were being found included. Whoever names or keeps directions there meanwhile waits.
+
+    Args:
+        run: whose directions they are.
+        name: of the folder in its ``directions``.
+        method: what found them.
+        found: what is to be kept.
+        files: drawings of them, by their files' names.
+
+    Returns:
+        What has been kept: ``found`` with the names.
+
+    Raises:
+        UserError: where another method's directions have that name, or it cannot be written.
+    """
+    from disentangle.training.files import disk_errors, locked
+
+    folder = run.path / "directions" / name
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, wait=True):
+        before = earlier(run, name, method)
+        found = keep_names(found, before)
+        write(folder, found, files, before)
+    return found
 
 
 def write(folder: Path, found: "Directions", files: Mapping[str, bytes], before: "Directions | None") -> None:

@@ -1,9 +1,13 @@
-"""How far a long task is: a bar on a terminal, nothing elsewhere."""
+"""How far a long task is: a bar on a terminal, little elsewhere."""
 
+import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,23 @@ def progress(label: str, total: int) -> Iterator[Advance]:
 
 @contextmanager
 def stages() -> Iterator[Callable[[float, str], None]]:
-    """A bar on standard error of a task that says itself, again and again, what it is doing; where a person sees it.
+    """A bar on standard error of a task that says itself, again and again, what it is doing; where no person sees it a
+    line now and then, as trainings log.
 
     Gives what is told the share that is done, in [0, 1], and what is being done.
     """
     if not sys.stderr.isatty():
-        yield lambda share, text: None
+        from disentangle.training.progress import LOG_SECONDS
+
+        spoke = time.monotonic()
+
+        def log(share: float, text: str) -> None:
+            nonlocal spoke
+            if time.monotonic() - spoke >= LOG_SECONDS:
+                spoke = time.monotonic()
+                logger.info("%.0f %%: %s", 100 * share, text)
+
+        yield log
         return
     from rich.console import Console
     from rich.progress import Progress

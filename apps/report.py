@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -76,12 +77,14 @@ def as_json(values: Json) -> str:
 
 
 def write_together(folder: Path, files: Mapping[str, str | bytes]) -> None:
-    """Write files, by their names, to ``folder``: all, or, where one cannot be written, none.
+    """Write files, by their names, to ``folder``: all, or, where one cannot be written, none. Of two that write at the
+    same time the last one's are there in the end, if they take turns (:func:`~disentangle.training.files.locked`).
 
     Raises:
         UserError: where the folder cannot be written to or is full.
     """
-    ready = [(folder / f".{name}.new", folder / name) for name in files]
+    own = secrets.token_hex(4)  # another process, or thread, may be writing the same files
+    ready = [(folder / f".{name}.{own}.new", folder / name) for name in files]
     try:
         # All lie complete beside their places before an old one goes.
         for (new, _), content in zip(ready, files.values(), strict=True):

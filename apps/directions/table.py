@@ -74,8 +74,8 @@ def _readable(path: Path, name: str | None) -> list[Source]:
             errors.append(error)
     if not found:
         raise errors[0]
-    for error in errors:
-        logger.warning("left out: %s", error)
+    for damage in errors:
+        logger.warning("left out: %s", damage)
     return found
 
 

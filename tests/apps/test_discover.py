@@ -4,8 +4,10 @@ import io
 import json
 import logging
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +17,10 @@ from runs import gan_run, vae_run
 
 from disentangle.apps import discover
 from disentangle.apps.cli import main
+from disentangle.apps.directions import command
 from disentangle.apps.discover import find, keep_names
 from disentangle.apps.discoveries import following, table
+from disentangle.apps.progress import stages
 from disentangle.directions import Directions, measure_activeness
 from disentangle.errors import UserError
 from disentangle.training import reader
@@ -142,6 +146,71 @@ def test_names_are_kept_where_the_directions_are_the_same_ones(tmp_path: Path) -
         assert keep_names(replace(turned.take([1]), vectors=vectors), found).names == (name,)
 
 
+def test_names_given_while_it_works_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = gan_run(tmp_path / "run")
+    folder = run.path / "directions" / "random"
+    arguments = [str(run.path), "--method", "random", *QUICK]
+    discover.main(arguments)
+    work, draw = discover.find, discover.drawn
+
+    def named(k: int, name: str) -> None:
+        command.main(["name", str(run.path), str(k), name])
+
+    def slow_find(*args: Any, **options: Any) -> Directions:
+        found = work(*args, **options)
+        named(2, "smile")
+        return found
+
+    def slow_drawn(*args: Any) -> dict[str, bytes]:
+        assert args[1].names[2] == "smile", "the drawings show it"
+        files = draw(*args)
+        named(3, "grin")
+        return files
+
+    monkeypatch.setattr(discover, "find", slow_find)
+    monkeypatch.setattr(discover, "drawn", slow_drawn)
+    discover.main(arguments)
+    assert Directions.load(folder).names[2:4] == ("smile", "grin")
+
+
+def test_whoever_names_directions_waits_for_who_keeps_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = gan_run(tmp_path / "run")
+    found = find(run, run.load_generator(), "random", samples=1)
+    discover.keep(run, "random", "random", found, {})
+    naming = threading.Thread(target=command.main, args=(["name", str(run.path), "0", "smile"],))
+    write = discover.write
+
+    def slow_write(*args: Any) -> None:
+        naming.start()
+        naming.join(0.5)
+        assert naming.is_alive()
+        write(*args)
+
+    monkeypatch.setattr(discover, "write", slow_write)
+    assert not any(discover.keep(run, "random", "random", found, {}).names)
+    naming.join(30)
+    assert Directions.load(run.path / "directions" / "random").names[0] == "smile"
+
+
+def test_what_cannot_be_written_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = gan_run(tmp_path / "run")
+    monkeypatch.setattr(discover, "find", lambda *args, **options: pytest.fail("it worked first"))
+    (run.path / "directions").write_text("")
+    with pytest.raises(UserError, match=r"cannot write .*directions/subspace"):
+        discover.main([str(run.path), *QUICK])
+
+
+def test_without_a_terminal_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("disentangle.apps.progress.time.monotonic", lambda: now[0])
+    with caplog.at_level(logging.INFO), stages() as progress:
+        for now[0] in (1.0, 14.0, 16.0, 20.0, 31.5):
+            progress(now[0] / 40, f"at {now[0]:g}")
+    assert caplog.messages == ["40 %: at 16", "79 %: at 31.5"]
+
+
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = gan_run(tmp_path / "run")
 
@@ -185,8 +254,14 @@ def test_colour_pictures(tmp_path: Path) -> None:
         (["--rows", "-1"], r"--rows must be at least 1, got -1"),
         (["--seeds", "-1"], r"--seeds must be at least 0, got -1"),
         (["--method", "weights", "--module", "blocks.0"], r"unknown option of the method weights 'module'"),
-        (["--name", "../elsewhere"], r"is no name of"),
-        (["--name", ".hidden"], r"would be a hidden folder"),
+        (["--rows", "100000"], r"100,000 rows of 8 directions are 5,600,000 pictures: possible: 1,024"),
+        (["--layers"], r"--layers names none"),
+        (["--name", "../elsewhere"], r"is no name for directions: names have no slash"),
+        (["--name", ".hidden"], r"would be hidden"),
+        (["--name", " "], r"names have a letter or a number"),
+        (["--name", "CON:?*"], r"names have no : \? \*"),
+        (["--name", "\u202egnp"], r"names have no '\\u202e', which nobody sees"),
+        (["--name", "😀" * 70], r"names have 240 bytes at most, this has 280"),
         (["--name", "random", "--method", "weights"], r"--name random is the name of a method"),
     ],
 )

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from disentangle.apps.evaluation.score import Score
 from disentangle.apps.page import facts, scalars, sheet, verdict
 from disentangle.apps.report import Pictures, render, show, write
 from disentangle.errors import UserError
+from disentangle.training.files import locked
 
 NASTY = "<script>alert('x')</script>"
 
@@ -244,14 +246,14 @@ def test_written_whole(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
 
 
-@pytest.mark.parametrize("failing", [".report.html.new", ".report.json.new"])
+@pytest.mark.parametrize("failing", [".report.html.", ".report.json."])
 def test_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
     write(tmp_path, make_report(), "old")
     before = (tmp_path / "report.json").read_bytes()
     real = report_module.write_atomic
 
     def full(path: Path, data: str) -> None:
-        if path.name == failing:
+        if path.name.startswith(failing):
             raise UserError(f"cannot write {path}: No space left on device")
         real(path, data)
 
@@ -261,6 +263,23 @@ def test_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing:
     assert (tmp_path / "report.html").read_text() == "old"
     assert (tmp_path / "report.json").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
+
+
+def test_two_writers_do_not_stumble_over_each_other(tmp_path: Path) -> None:
+    def write_all(word: str) -> None:
+        for _ in range(20):
+            report_module.write_together(tmp_path, dict.fromkeys("ab", word))
+
+    def take_turns(word: str) -> None:
+        for _ in range(10):
+            with locked(tmp_path, wait=True):
+                report_module.write_together(tmp_path, dict.fromkeys("ab", word))
+                assert [(tmp_path / name).read_text() for name in "ab"] == [word] * 2
+
+    for work in (write_all, take_turns):
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(work, ["one", "other"]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"], "nothing is left"
 
 
 def test_no_number_that_json_cannot_hold(tmp_path: Path) -> None:
