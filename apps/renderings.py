@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from PIL import Image, ImageDraw
 
+from disentangle.apps.discover import MOST
 from disentangle.apps.edit import Edit
 from disentangle.apps.studio import POSITIONS, View, picture
 from disentangle.directions.captions import built_in, signed
@@ -26,8 +27,6 @@ __all__ = ["at", "frames", "gif_bytes", "mp4_bytes", "png", "sheet", "strip", "s
 REACH = 3.0
 FRAMES = 40
 MOVED = "moved by, in sigma"
-MOST = 1024
-"""Pictures in one drawing, at most."""
 FOOT = 26
 """Pixels under the pictures of a loop, in which its position moves."""
 
@@ -161,7 +160,9 @@ def _said(view: View, k: int) -> list[str]:
         lines.append(directions.layers[k])
     if directions.moves[k] and directions.purity is not None:
         lines.append(f"{directions.moves[k]} {float(directions.purity[k]):.0%}")
-    return lines + [words.split(":")[0] for words in directions.doubts(k)[:1]]
+    # Shorter than the words of `Directions.doubts`, which would be cut.
+    doubts = {"repeated": directions.repeated, "unstable": directions.unstable, "hardly changes it": directions.still}
+    return lines + [words for words, so in doubts.items() if bool(so[k])][:1]
 
 
 def _start(edit: Edit) -> str:

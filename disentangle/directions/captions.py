@@ -1,5 +1,6 @@
 """Text on pictures: fonts that have the letters, numbers in sigma, names that fit."""
 
+import bisect
 import functools
 import unicodedata
 
@@ -42,9 +43,8 @@ def fitting(text: str, width: float, size: int) -> tuple[str, Font]:
     text, font = _drawable("".join(letter for letter in text if letter.isprintable()), size)
     if font.getlength(text) <= width:
         return text, font
-    while text and font.getlength(text + "...") > width:
-        text = text[:-1]
-    return text + "...", font
+    fits = bisect.bisect_right(range(len(text)), width, key=lambda count: font.getlength(text[:count] + "..."))
+    return text[: max(0, fits - 1)] + "...", font
 
 
 def built_in(size: int) -> Font:
