@@ -1,5 +1,6 @@
 """The ``disentangle`` command: finds the sub-command, runs it, and turns bad input into one line and exit code 2."""
 
+import errno
 import importlib
 import logging
 import os
@@ -29,6 +30,9 @@ COMMANDS = {
     "data": ("disentangle.apps.data", "list the data sets, draw a preview, or download one"),
     "list": ("disentangle.apps.list", "list the recipes"),
 }
+
+REFUSED = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""What the system answers because of the path that was given, or of the disk: no fault of the program's."""
 
 HELP = f"""usage: disentangle COMMAND [OPTIONS]
 
@@ -63,16 +67,28 @@ def run(argv: Sequence[str]) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the console script."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("httpx", "httpx2", "PIL", "matplotlib", "accelerate"):
+    # torch quiets itself, but not before it is whole: interrupted on the way it tells of its caches.
+    for noisy in ("httpx", "httpx2", "PIL", "matplotlib", "accelerate", "torch"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         run(sys.argv[1:] if argv is None else argv)
     except UserError as error:
-        if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
-            sys.stderr.write(f"disentangle: error: {error}\n")
+        _say(str(error))
         raise SystemExit(2) from None
     except BrokenPipeError:
         raise SystemExit(1) from None
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        name = str(error.filename or "")
+        short = f"{name[:60]}…{name[-20:]}" if len(name) > 81 else name
+        _say(f"the system refuses {short or 'a file'}: {error.strerror}; name another file or folder")
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         sys.stderr.write("\ndisentangle: interrupted\n")
         raise SystemExit(130) from None
+
+
+def _say(error: str) -> None:
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        sys.stderr.write(f"disentangle: error: {error}\n")

@@ -3,6 +3,7 @@
 import inspect
 import logging
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -128,7 +129,7 @@ def open_target(args: Args) -> "tuple[View, Edit]":
     """
     from disentangle.training.run import Run
 
-    is_link = "run=" in args.target and not Path(args.target).exists()
+    is_link = _is_link(args.target)
     edit = Edit.from_query(args.target) if is_link else Edit("-")
     run = Run.open(args.runs / edit.run if is_link else Path(args.target))
     given = {name: getattr(args, name) for name in ("directions", "seed", "picture", "truncation")}
@@ -149,6 +150,14 @@ def open_target(args: Args) -> "tuple[View, Edit]":
         weights=edit.weights or view.weights[:12],
         basis=edit.basis or view.basis,
     )
+
+
+def _is_link(target: str) -> bool:
+    """Whether a link is meant, and not the folder of a run."""
+    if target.startswith(("?", "http://", "https://")):
+        return True
+    # A query may be longer than any file's name, which the system does not even look for.
+    return "run=" in target and not os.path.exists(target)
 
 
 def _open(run: "Run", edit: Edit) -> "View":
@@ -222,10 +231,12 @@ def parse_seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise UserError(f"{text!r} is no range of seeds: expected numbers and rising ranges, such as 0-7,12")
+        # Nineteen digits have all seeds that there are, and more than 4,300 are no number to Python.
+        digits = all(part.isdecimal() and len(part) < 20 for part in ((first, last) if dash else (first,)))
+        if not digits or (dash and int(last) < int(first)):
+            raise UserError(f"{text[:60]!r} is no range of seeds: expected numbers and rising ranges, such as 0-7,12")
         if len(seeds) + int(last or first) - int(first) >= 256:
-            raise UserError(f"{text!r} is too many seeds: possible: 256")
+            raise UserError(f"{text[:60]!r} is too many seeds: possible: 256")
         seeds += range(int(first), int(last or first) + 1)
     return seeds
 
@@ -237,7 +248,7 @@ def _move(directions: "Directions", text: str) -> tuple[int, float]:
     except ValueError:
         distance = math.nan
     if not name or math.isnan(distance):
-        raise UserError(f"{text!r} is no move: expected DIRECTION=SIGMA, such as 0=1.5")
+        raise UserError(f"{text[:60]!r} is no move: expected DIRECTION=SIGMA, such as 0=1.5")
     return place_of(directions, name), distance
 
 

@@ -64,6 +64,16 @@ sys.stderr.write(" ".join(sorted(set(sys.modules) & {set(HEAVY)!r})))
     assert done.stderr == ""
 
 
+def test_torch_says_nothing_of_itself_when_it_is_interrupted_on_its_way(root: Path) -> None:
+    code = """
+import logging
+from disentangle.apps.cli import main
+main(["--version"])
+logging.getLogger("torch._subclasses.fake_tensor").info("FakeTensor cache stats:")
+"""
+    assert python(root, "-c", code).stderr == ""
+
+
 def test_version(root: Path) -> None:
     done = disentangle(root, "--version")
     assert done.returncode == 0

@@ -43,9 +43,8 @@ def place_of(directions: "Directions", text: str) -> int:
         near = difflib.get_close_matches(wanted, [_plain(label) for label in directions.labels], n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         given = ", ".join(name for name in directions.names if name)
-        label = next(
-            (f", a label such as {label!r}" for label in directions.labels if label not in directions.names), ""
-        )
+        labels = [label for label, name in zip(directions.labels, directions.names) if not name]
+        label = f", a label such as {labels[0]!r}" if labels else ""
         raise UserError(
             f"unknown direction {text[:60]!r}: {hint}possible: a place, 0 to {len(directions) - 1}{label}, "
             f"{f'or a given name: {given}' if given else 'or a given name (there are none)'}"

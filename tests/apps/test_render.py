@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from disentangle.apps import render, renderings
+from disentangle.apps import cli, render, renderings
 from disentangle.apps.edit import Edit
 from disentangle.apps.studio import Studio, View, picture
 from disentangle.directions import Directions, discover
@@ -137,9 +137,37 @@ def test_several_files_at_once(run: Run, tmp_path: Path, capsys: pytest.CaptureF
 
 def test_seeds_by_range() -> None:
     assert render.parse_seeds("0-2, 12,5-5") == [0, 1, 2, 12, 5]
-    for wrong in ("", "3-1", "a", "1-", "-1", "0-256", "0-99999999999"):
-        with pytest.raises(UserError, match="seeds"):
+    for wrong in ("", "3-1", "a", "1-", "-1", "0-256", "0-99999999999", "1" * 5000, "0-" + "1" * 5000):
+        with pytest.raises(UserError, match="seeds") as caught:
             render.parse_seeds(wrong)
+        assert len(str(caught.value)) < 200
+
+
+def test_a_long_query_that_it_printed_is_a_link(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    moves = [f"{k}=1.23456789{k:02}" for k in range(18)]
+    render.main([str(run.path), "--directions", "subspace", "--move", *moves, "--out", str(tmp_path / "a.png")])
+    query = capsys.readouterr().out.splitlines()[-1]
+    assert len(query) > 255
+    for i, link in enumerate((query, query[1:], f"http://127.0.0.1:7860/{query}")):
+        render.main([link, "--runs", str(run.path.parent), "--out", str(tmp_path / f"{i}.png")])
+        assert (tmp_path / f"{i}.png").read_bytes() == (tmp_path / "a.png").read_bytes()
+
+
+def test_names_that_the_system_refuses_end_in_one_line(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    long = "a" * 300
+    for arguments in (
+        ["render", f"runs/{long}"],
+        ["render", str(run.path), "--directions", "subspace", "--out", f"o/{long}.png"],
+        ["render", str(run.path), "--directions", "subspace", "--seed", "1" * 5000],
+        ["discover", "z" * 5000],
+        ["directions", "list", long],
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(arguments)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert stopped.value.code == 2
+        assert line.startswith("disentangle: error: ")
+        assert len(line) < 500
 
 
 @pytest.mark.parametrize(
