@@ -344,11 +344,13 @@ def check_text(kind: str, text: str) -> None:
     Raises:
         UserError: where it has too many characters, or some that are not printable.
     """
-    most = {"names": LONGEST_NAME, "notes": LONGEST_NOTE}.get(kind, LONGEST_TEXT)
-    inside, line = (re.sub(r"[\n\r\t]", "", text), "") if kind == "notes" else (text, ", on one line")
+    most, what = {"names": (LONGEST_NAME, "a name is one line of"), "notes": (LONGEST_NOTE, "a note has")}.get(
+        kind, (LONGEST_TEXT, f"a text of {kind} is one line of")
+    )
+    inside = re.sub(r"[\n\r\t]", "", text) if kind == "notes" else text
     if len(text) > most or printable(inside) != inside:
         raise UserError(
-            f"expected {kind} of {most} characters at most{line}, all of them visible; "
+            f"{what} {most} characters at most, all of them visible; "
             f"got {len(text):,}: {text[:40]!r}{'…' * (len(text) > 40)}"
         )
 

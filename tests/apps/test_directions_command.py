@@ -194,7 +194,7 @@ def test_names_and_notes(run: Run) -> None:
     ):
         with pytest.raises(UserError, match=words):
             command.main(["name", str(run.path), "0", name, *where])
-    with pytest.raises(UserError, match="notes of 500 characters at most"):
+    with pytest.raises(UserError, match="a note has 500 characters at most, all of them visible"):
         command.main(["name", str(run.path), "0", "--note", "\x1b]0;pwn\x07", *where])
     with pytest.raises(UserError, match="give a name, a note or both"):
         command.main(["name", str(run.path), "0", *where])
