@@ -30,4 +30,6 @@ def parse(kind: type[T], args: Sequence[str], prog: str, **options: Any) -> T:
         text = re.sub(r"[─-╿]+|-{4,}", " ", said.getvalue())
         # … and a heading that only says what the line says is not said twice.
         words = re.sub(r"^([\w ]{5,40}?) (?=\1\b)", "", " ".join(text.split()), flags=re.IGNORECASE)
+        if len(words) > 2000:  # such as a number of thousands of digits, which is drawn in lines
+            words = f"{words[:200]} … {words[-200:]}"
         raise UserError(words or f"the arguments of `{prog}` cannot be parsed: `{prog} --help` shows them") from None
