@@ -11,13 +11,15 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 from gradio_client import Client
 
 from disentangle.apps.edit import Edit
 from disentangle.apps.studio import Studio, picture
-from disentangle.apps.traverse import launch, scores
+from disentangle.apps.traverse import launch, scores, server
 from disentangle.apps.traverse.guard import LARGEST_BODY, LARGEST_UPLOAD
-from disentangle.apps.traverse.work import Job, Progress, Stopped
+from disentangle.apps.traverse.work import Job, Stopped
+from disentangle.directions import Progress
 from disentangle.errors import UserError
 from disentangle.pictures import png_bytes, to_pil
 from tests.runs import gan_run, recorded_run, vae_run
@@ -84,6 +86,7 @@ def test_what_is_known_of_directions(client: Client) -> None:
         (("../grey", 0, "weights", []), "is no name"),
         (("grey", -1, "weights", []), "seed must lie between"),
         (("grey", 1.5, "weights", []), "whole number"),
+        (("grey", 10**400, "weights", []), "far too large"),
         (("grey", 0, "weights", [1.0] * 19), "19 coordinates for 18 directions"),
         (("grey", 0, "weights", [1e30]), "between -10 and 10"),
         (("grey", 0, "weights", ["x"]), "finite number"),
@@ -156,6 +159,8 @@ FOREIGN = [
     {"host": ""},
     {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
     {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors"},
+    {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"},
+    {"host": "127.0.0.1:evil.example"},
 ]
 
 
@@ -186,6 +191,11 @@ def test_the_page_itself_is_its_own(app: httpx.Client) -> None:
         assert answer.status_code == 200
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert "https://" not in answer.headers["content-security-policy"]
+    clicked = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    assert app.get("/?run=grey", headers=clicked).status_code == 200
+    assert app.get("/loop.gif?run=grey&along=0", headers=clicked).status_code == 403
+    forwarded = app.get("/config", headers={"x-forwarded-host": "evil.example", "x-forwarded-proto": "https"})
+    assert "evil.example" not in forwarded.text
     port = app.base_url.port
     assert app.get("/", headers={"host": f"localhost:{port}", "origin": f"http://localhost:{port}"}).status_code == 200
 
@@ -223,6 +233,68 @@ def test_no_file_can_be_read(app: httpx.Client, runs: Path, route: str, path: st
     assert answer.split()[1] in (b"400", b"403", b"404", b"405", b"307", b"422", b"500"), answer[:300]
     for secret in (b"root:", b"a secret", b"no file can be read", b'"recipe"'):
         assert secret not in answer
+
+
+def joined(app: httpx.Client, function: int, data: list[Any]) -> str:
+    """What Gradio's queue answers to data that a page sends."""
+    session = "0123456789a"
+    body = {"data": data, "fn_index": function, "session_hash": session, "trigger_id": None, "event_data": None}
+    answer = app.post("/gradio_api/queue/join", json=body)
+    if answer.status_code != 200:
+        return answer.text
+    said = ""
+    with app.stream("GET", f"/gradio_api/queue/data?session_hash={session}") as stream:
+        for line in stream.iter_lines():
+            said += line
+            if "process_completed" in line or "close_stream" in line:
+                break
+    return said
+
+
+@pytest.mark.parametrize("meta", [{"meta": {"_type": "gradio.FileData"}}, {}])
+@pytest.mark.parametrize("place", ["run", "picture"])
+def test_a_request_names_no_file_that_was_not_uploaded(
+    app: httpx.Client, runs: Path, place: str, meta: dict[str, Any]
+) -> None:
+    config = app.get("/config").json()
+    ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
+    wanted = [ids["picture-run"], ids["picture-file"]]
+    invert = next(each["id"] for each in config["dependencies"] if each["inputs"][:2] == wanted)
+    render = next(each["id"] for each in config["dependencies"] if each["api_name"] == "render")
+    for path in (runs.parent / "secret.txt", "/dev/zero", "http://127.0.0.1:1/x.png", "../secret.txt", "/etc/passwd"):
+        file = {"path": str(path), **meta}
+        given = [file, None, 0] if place == "run" else ["grey", file, 0]
+        for said in (joined(app, invert, given), joined(app, render, ["grey", 0, "auto", [], 1, file, "", ""])):
+            assert said == "a request may name no file but those that were uploaded"
+    nested = {"data": ["grey", 0, "auto", [{"x": {"path": "/etc/passwd", **meta}}], 1.0, "", "", ""]}
+    assert app.post("/gradio_api/call/render", json=nested).status_code == 403
+    assert app.get("/picture.png?run=grey").status_code == 200
+
+
+def test_gradio_looks_at_paths_too(runs: Path, tmp_path: Path) -> None:
+    """Were the guard not there."""
+    (tmp_path / "x.txt").write_text("x")
+    page = server.application(Studio(runs), "127.0.0.1", 0)
+    with TestClient(page) as alone:
+        file = {"path": str(tmp_path / "x.txt"), "meta": {"_type": "gradio.FileData"}}
+        called = alone.post("/gradio_api/call/render", json={"data": ["grey", 0, "auto", [], 1.0, file, "", ""]})
+        answer = alone.get(f"/gradio_api/call/render/{called.json()['event_id']}").text
+    assert "event: error" in answer
+    assert "not uploaded by a user" in answer
+
+
+def test_a_connection_that_says_nothing_is_closed(app: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEADER_PATIENCE", 0.3)
+    whole = f"GET /picture.png?run=grey HTTP/1.1\r\nHost: {HOST}:{app.base_url.port}\r\n\r\n".encode()
+    for said in ((b"",), (b"GET / HTTP/1.1\r\nHost: 127",), (whole, b"GET /")):
+        with socket.create_connection((HOST, app.base_url.port)) as raw:
+            raw.settimeout(20)
+            for part in said:
+                raw.sendall(part)
+                if part == whole:
+                    assert raw.recv(65536).startswith(b"HTTP/1.1 200")
+            while raw.recv(65536):
+                pass
 
 
 def test_bodies_are_bounded(app: httpx.Client) -> None:
