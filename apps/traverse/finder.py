@@ -80,14 +80,13 @@ def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
             else:
                 yield words(job.error) if job.error else bar(job), hidden, ""
 
-    def stop(request: gr.Request) -> tuple[str, Any]:
-        return work.told_to_stop(request), gr.update(visible=False)
-
     page.load(lambda: choices(studio), None, run, **QUIET)
     run.change(lambda name: _layers(studio, name), run, layers, **QUIET)
     given = [run, method, layers, count, samples, seed, name, factors]
-    running = start.click(begin, given, [shown, steer, found], concurrency_id="work", concurrency_limit=1, **QUIET)
-    cancel.click(stop, None, [shown, steer], cancels=[running], queue=False, **QUIET)
+    start.click(work.enter, None, shown, queue=False, **QUIET).then(
+        begin, given, [shown, steer, found], concurrency_id="work", concurrency_limit=1, **QUIET
+    )
+    cancel.click(work.forget, None, None, queue=False, **QUIET)
     steer.click(None, [run, found], None, js=TO_EXPLORE, **QUIET)
 
 

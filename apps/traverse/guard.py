@@ -1,5 +1,6 @@
 """What the server answers at all: requests of its own pages, of bounded size, and nothing to anyone else's."""
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -17,6 +18,8 @@ HOSTS = ("127.0.0.1", "localhost", "[::1]")
 MIB = 2**20
 LARGEST_UPLOAD = 16 * MIB
 LARGEST_BODY = 1 * MIB
+LARGEST_DRAINED, LINGER = 64 * MIB, 5.0
+"""Bytes and seconds for what is too large and thrown away."""
 LONGEST_ADDRESS = 16 * 1024
 GRADIO = "/gradio_api/"
 UPLOAD = GRADIO + "upload"
@@ -85,6 +88,7 @@ class Guard:
         most = LARGEST_UPLOAD + MIB if path.rstrip("/") == UPLOAD else LARGEST_BODY
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > most:
+            await _drain(receive)
             await _answer(send, 413, f"the request is too large: {length[:20]} bytes of {most:,} at most")
             return
         await self._pass(scope, Bounded(receive, most, self._refuses if self._reads(scope) else None), send)
@@ -150,6 +154,7 @@ class Guard:
         with contextlib.suppress(TooLarge, Refused):
             await self.app(scope, receive, told)
         if receive.over and not begun:
+            await _drain(receive.receive)
             await _answer(send, 413, f"the request is too large: {receive.most:,} bytes at most")
         elif receive.refused and not begun:
             await _answer(send, 403, "a request may name no file but those that were uploaded")
@@ -196,6 +201,18 @@ class Bounded:
         if self.over:
             raise TooLarge
         return message
+
+
+async def _drain(receive: Receive) -> None:
+    """Read on for a while: who is still sending when the connection is closed never sees the answer."""
+    read = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            while read < LARGEST_DRAINED:
+                message = await receive()
+                read += len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
 
 
 async def _answer(send: Send, status: int, words: str) -> None:

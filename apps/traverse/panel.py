@@ -11,6 +11,9 @@ Json = dict[str, Any]
 SHOWN = 10
 """Sliders of a layer in sight; the rest is behind a fold."""
 
+GALLERY = 48
+"""Inverted pictures in sight, the newest."""
+
 KINDS = {"gan": "GAN", "vae": "VAE", "diffusion": "diffusion model"}
 SAID = {
     "subspace": "subspaces",
@@ -114,7 +117,7 @@ def described(view: View, weights: str = "", basis: str = "") -> Json:
         "note": view.note,
         "problem": problem[:1].upper() + problem[1:],
         "choices": choices(view),
-        "pictures": pictures(view.run),
+        "pictures": pictures(view.run)[:GALLERY],
         "count": len(view.directions),
         "rows": [row(view, k) for k in view.order],
         "html": render_template("traverse/sliders.html.jinja", groups=grouped, still=still),

@@ -47,7 +47,7 @@ def add(app: FastAPI, studio: Studio) -> None:
 
     def get(path: str, make: Callable[[Request], Response]) -> None:
         async def answer(request: Request) -> Response:
-            return await room.work(request, functools.partial(make, request))
+            return await room.work(request, functools.partial(make, request), _is_open(studio, request))
 
         app.add_api_route(path, answer, methods=["GET"], include_in_schema=False)
 
@@ -63,30 +63,41 @@ def add(app: FastAPI, studio: Studio) -> None:
 
     async def name(request: Request) -> Response:
         body = await request.body()
-        return await room.work(request, lambda: JSONResponse(_name(studio, request, body)))
+        return await room.work(request, lambda: JSONResponse(_name(studio, request, body)), False)
 
     app.add_api_route("/app/name", name, methods=["POST"], include_in_schema=False)
 
 
 class Room:
-    """Where requests wait for a processor. One whose page has given up by then is not worked on."""
+    """Where requests wait for a processor. One whose page has given up by then is not worked on.
+
+    Requests for a run that has to be opened first, which may take a while, wait apart: the pictures of others go on.
+    """
 
     def __init__(self) -> None:
-        self.limit = anyio.CapacityLimiter(os.cpu_count() or 1)
+        self.quick = anyio.CapacityLimiter(os.cpu_count() or 1)
+        self.slow = anyio.CapacityLimiter(2)
         self.waiting = 0
 
-    async def work(self, request: Request, make: Callable[[], Response]) -> Response:
+    async def work(self, request: Request, make: Callable[[], Response], quick: bool) -> Response:
         """The response that ``make`` gives, in a thread; what goes wrong becomes one in words."""
         if self.waiting >= WAITING:
             return _words("the server is busy: try again in a moment", 503)
         self.waiting += 1
         try:
-            async with self.limit:
+            async with self.quick if quick else self.slow:
                 if await request.is_disconnected():
                     return Response(status_code=CLOSED)
                 return await anyio.to_thread.run_sync(_safe, make)
         finally:
             self.waiting -= 1
+
+
+def _is_open(studio: Studio, request: Request) -> bool:
+    """Whether all that a request is about is in memory already."""
+    given = request.query_params
+    about = [(given[f"run{i}"], given.get(f"directions{i}") or "auto") for i in ("", 1, 2) if f"run{i}" in given]
+    return all(studio.opened(run, directions) is not None for run, directions in about)
 
 
 def _safe(make: Callable[[], Response]) -> Response:

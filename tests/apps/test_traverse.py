@@ -12,16 +12,18 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from gradio import Request
 from gradio_client import Client
 
 from disentangle.apps.edit import Edit
 from disentangle.apps.studio import Studio, picture
 from disentangle.apps.traverse import launch, scores, server
 from disentangle.apps.traverse.guard import LARGEST_BODY, LARGEST_UPLOAD
-from disentangle.apps.traverse.work import Job, Stopped
+from disentangle.apps.traverse.work import Job, Stopped, Work
 from disentangle.directions import Progress
 from disentangle.errors import UserError
 from disentangle.pictures import png_bytes, to_pil
+from disentangle.training.run import Run
 from tests.runs import gan_run, recorded_run, vae_run
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -429,6 +431,70 @@ def test_a_job_can_be_stopped_and_reports(caplog: pytest.LogCaptureFixture) -> N
     finished.stop()
     with pytest.raises(Stopped):
         finished._report(0.5, "")
+
+
+def test_work_that_is_cancelled_before_its_turn_does_not_begin() -> None:
+    work, visitor, begun = Work(), Request(session_hash="v"), []
+
+    def task(progress: Progress) -> str:
+        begun.append(1)
+        while not begun[2:]:
+            progress(0.5, "at it")
+            time.sleep(0.005)
+        return "done"
+
+    assert "Waiting" in work.enter(visitor)
+    work.forget(visitor)
+    (job,) = work.follow("v", task)
+    assert (job.result, job.error, begun) == (None, "Cancelled: nothing was kept.", [])
+    for end in (lambda jobs: work.forget(visitor), lambda jobs: jobs.close()):
+        work.enter(visitor)
+        jobs = work.follow("v", task)
+        job = next(jobs)
+        assert job.result is None
+        end(jobs)
+        assert job.wait(10)
+        assert job.error == "Cancelled: nothing was kept."
+        assert all(job.wait(0) for job in jobs)
+    begun[:] = []
+    for _ in range(2):
+        work.enter(visitor)
+    first = next(work.follow("v", task))
+    work.enter(visitor)
+    second = work.follow("v", task)
+    assert next(second) is not first
+    assert first.wait(10), "another job of the same visitor's ends the one before"
+    begun += [1, 1]
+    assert list(second)[-1].result == "done"
+
+
+def test_a_run_that_is_slow_to_open_holds_up_nobody_else(
+    app: httpx.Client, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert app.get("/picture.png?run=grey").status_code == 200
+    gan_run(runs / "slow")
+    ready, load = threading.Event(), Run.load_generator
+
+    def slowly(run: Run, **options: Any) -> Any:
+        assert run.name != "slow" or ready.wait(60)
+        return load(run, **options)
+
+    monkeypatch.setattr(Run, "load_generator", slowly)
+    codes: list[int] = []
+
+    def ask() -> None:
+        codes.append(httpx.get(f"{app.base_url}picture.png?run=slow", timeout=60).status_code)
+
+    askers = [threading.Thread(target=ask) for _ in range(8)]
+    for asker in askers:
+        asker.start()
+    time.sleep(0.5)
+    assert app.get("/picture.png?run=grey&seed=3").status_code == 200
+    assert codes == []
+    ready.set()
+    for asker in askers:
+        asker.join()
+    assert codes == [200] * 8
 
 
 def test_many_at_once_are_all_served(app: httpx.Client) -> None:
