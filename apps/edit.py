@@ -8,6 +8,7 @@ from disentangle.errors import UserError, check_seed
 
 REACH = 10.0
 """Sigmas that a direction can be moved by, at most: far outside of what any generator has seen."""
+LARGEST_SEED = 2**53 - 1
 LONGEST = 8192
 MOST = 512
 
@@ -39,6 +40,8 @@ class Edit:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
+        if self.seed > LARGEST_SEED:
+            raise UserError(f"the seed must be at most {LARGEST_SEED}, which a page can hold exactly, got {self.seed}")
         for name in (self.run, self.directions, self.picture):
             if len(name) > 255 or "/" in name or "\\" in name or name in (".", "..") or not name.isprintable():
                 raise UserError(

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import safetensors
 import safetensors.torch
@@ -325,7 +326,7 @@ def load_picture(run: Run, name: str, weights: str | None = None) -> KeptPicture
         UserError: where there is none of that name, it is damaged, or it belongs to other weights.
     """
     path = run.path / "pictures" / f"{name}.safetensors"
-    again = f"invert it again with `disentangle invert {run.path} PICTURE`"
+    again = f"invert it again with `disentangle invert {quote(str(run.path))} PICTURE`"
     try:
         with safetensors.safe_open(path, "pt") as file:
             described = json.loads(file.metadata()["picture"])
@@ -379,7 +380,7 @@ def _kept(run: Run, name: str, weights: str) -> tuple[Directions | None, str]:
         UserError: where they cannot be found again just now.
     """
     folder = run.path / "directions" / name
-    command = f"`disentangle discover {run.path} --method {name}`"
+    command = f"`disentangle discover {quote(str(run.path))} --method {name}`"
     if not (folder / "directions.safetensors").exists():
         if name in QUICK:
             return None, f"These directions were found just now; the Discover tab or {command} keeps them."

@@ -9,7 +9,7 @@ from disentangle.apps.discover import earlier, find, keep_names, write
 from disentangle.apps.edit import Edit
 from disentangle.apps.studio import Studio, View
 from disentangle.apps.traverse.api import told, whole
-from disentangle.apps.traverse.inversion import QUIET, choices
+from disentangle.apps.traverse.inversion import FOLLOW, QUIET, choices, missing
 from disentangle.apps.traverse.panel import said
 from disentangle.apps.traverse.work import Work, bar, words
 from disentangle.directions import METHODS, Progress, option_names
@@ -28,7 +28,7 @@ TO_EXPLORE = """(run, name) => {
 }"""
 
 
-def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
+def build(page: gr.Blocks, tab: gr.Tab, studio: Studio, work: Work) -> None:
     """Add the tab's parts to the page that is being built."""
     gr.HTML(INTRO, apply_default_css=False)
     with gr.Row(equal_height=False):
@@ -80,7 +80,8 @@ def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
             else:
                 yield words(job.error) if job.error else bar(job), hidden, ""
 
-    page.load(lambda: choices(studio), None, run, **QUIET)
+    page.load(lambda: (choices(studio), missing(studio)), None, [run, shown], **QUIET)
+    tab.select(None, run, run, js=FOLLOW, **QUIET)
     run.change(lambda name: _layers(studio, name), run, layers, **QUIET)
     given = [run, method, layers, count, samples, seed, name, factors]
     start.click(work.enter, None, shown, queue=False, **QUIET).then(

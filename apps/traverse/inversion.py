@@ -12,6 +12,7 @@ from disentangle.apps.edit import Edit
 from disentangle.apps.invert import STEPS, default_steps, search
 from disentangle.apps.pictures import load_image
 from disentangle.apps.studio import Studio, keep_picture, load_picture, picture, pictures
+from disentangle.apps.traverse import panel
 from disentangle.apps.traverse.api import data_address, told, whole
 from disentangle.apps.traverse.work import Work, bar, words
 from disentangle.directions import Progress
@@ -31,10 +32,12 @@ TO_EXPLORE = """(run, name) => {
   disentangle.explorer?.open({ run, directions: "auto", picture: name, move: new Map() });
   disentangle.go("Explore");
 }"""
+FOLLOW = "(run) => disentangle.run() || run"
+"""A tab that is opened is about the run that Explore shows."""
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
+def build(page: gr.Blocks, tab: gr.Tab, studio: Studio, work: Work) -> None:
     """Add the tab's parts to the page that is being built."""
     gr.HTML(INTRO, apply_default_css=False)
     with gr.Row(equal_height=False):
@@ -48,7 +51,12 @@ def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
                 elem_id="picture-file",
                 elem_classes="d-drop",
             )
-            steps = gr.Slider(0, MOST_STEPS, STEPS, step=10, label="Steps of the search", elem_id="picture-steps")
+            steps = gr.Number(
+                STEPS,
+                label=f"Steps of the search (0: the encoder alone; at most {MOST_STEPS:,})",
+                precision=0,
+                elem_id="picture-steps",
+            )
             with gr.Row():
                 start = gr.Button("Invert", variant="primary", elem_id="picture-start")
                 cancel = gr.Button("Cancel", elem_id="picture-cancel")
@@ -70,7 +78,8 @@ def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
             else:
                 yield words(job.error) if job.error else bar(job), hidden, ""
 
-    page.load(lambda: choices(studio), None, run, **QUIET)
+    page.load(lambda: (choices(studio), missing(studio)), None, [run, shown], **QUIET)
+    tab.select(None, run, run, js=FOLLOW, **QUIET)
     run.change(lambda name: default_steps(studio.run(name)) if name else STEPS, run, steps, **QUIET)
     start.click(work.enter, None, shown, queue=False, **QUIET).then(
         invert, [run, given, steps], [shown, steer, name], concurrency_id="work", concurrency_limit=1, **QUIET
@@ -83,6 +92,11 @@ def choices(studio: Studio) -> Any:
     """The runs there are now, for a dropdown."""
     names = told(studio.names)
     return gr.update(choices=names, value=names[0] if names else None)
+
+
+def missing(studio: Studio) -> str:
+    """What to type where there is no run yet, as HTML."""
+    return str(panel.runs(studio)["empty"])
 
 
 def _task(studio: Studio, run: str | None, path: str | None, steps: float) -> Callable[[Progress], str]:

@@ -1,5 +1,6 @@
 """What the page says of a run and its directions: the sliders, as HTML that goes in as it is."""
 
+from shlex import quote
 from typing import Any
 
 from disentangle.apps.page import render_template
@@ -30,7 +31,9 @@ SAID = {
 def runs(studio: Studio) -> Json:
     """Which runs there are, or what to type where there is none."""
     names = studio.names()
-    return {"runs": names, "empty": "" if names else render_template("traverse/empty.html.jinja", path=studio.path)}
+    command = quote(str(studio.path / "scenes"))
+    empty = "" if names else render_template("traverse/empty.html.jinja", path=studio.path, command=command)
+    return {"runs": names, "empty": empty}
 
 
 def choices(view: View) -> list[tuple[str, str]]:
@@ -92,9 +95,10 @@ def groups(view: View) -> tuple[list[Json], list[Json]]:
 def facts(view: View) -> str:
     """What the run is, in a line."""
     recipe = str(view.run.config.get("name", view.run.name))
+    names = dict.fromkeys([view.run.name, recipe])
     kind = KINDS.get(view.run.kind, view.run.kind)
     count = len(view.directions)
-    return f"{recipe} · {kind} · step {view.step:,} · {count} direction{'s' * (count != 1)}"
+    return f"{' · '.join(names)} · {kind} · step {view.step:,} · {count} direction{'s' * (count != 1)}"
 
 
 def described(view: View, weights: str = "", basis: str = "") -> Json:

@@ -45,25 +45,26 @@ def add(app: FastAPI, studio: Studio) -> None:
     """Add the routes to the server that is being built."""
     room = Room()
 
-    def get(path: str, make: Callable[[Request], Response]) -> None:
+    def get(path: str, make: Callable[[Request], Response], many: bool = False) -> None:
         async def answer(request: Request) -> Response:
-            return await room.work(request, functools.partial(make, request), _is_open(studio, request))
+            limit = room.opening if not _is_open(studio, request) else room.drawing if many else room.quick
+            return await room.work(request, functools.partial(make, request), limit)
 
         app.add_api_route(path, answer, methods=["GET"], include_in_schema=False)
 
     get("/picture.png", lambda request: _picture(studio, request))
     get("/original.png", lambda request: _original(studio, request))
-    get("/app/strip", lambda request: JSONResponse(_strip(studio, request)))
+    get("/app/strip", lambda request: JSONResponse(_strip(studio, request)), many=True)
     get("/app/runs", lambda request: JSONResponse(panel.runs(studio)))
     get("/app/run", lambda request: JSONResponse(_run(studio, request)))
     get("/app/compare", lambda request: JSONResponse(_compare(studio, request)))
     get("/app/scores", lambda request: JSONResponse(scores.tab(studio.run(request.query_params.get("run", "")))))
     for file in ("strip.png", "grid.png", "loop.gif", "loop.mp4"):
-        get(f"/{file}", functools.partial(_file, studio, file))
+        get(f"/{file}", functools.partial(_file, studio, file), many=True)
 
     async def name(request: Request) -> Response:
         body = await request.body()
-        return await room.work(request, lambda: JSONResponse(_name(studio, request, body)), False)
+        return await room.work(request, lambda: JSONResponse(_name(studio, request, body)), room.opening)
 
     app.add_api_route("/app/name", name, methods=["POST"], include_in_schema=False)
 
@@ -71,21 +72,24 @@ def add(app: FastAPI, studio: Studio) -> None:
 class Room:
     """Where requests wait for a processor. One whose page has given up by then is not worked on.
 
-    Requests for a run that has to be opened first, which may take a while, wait apart: the pictures of others go on.
+    Requests for a run that has to be opened first, which may take a while, wait apart, and so do those for many
+    pictures at once: the one picture that a slider moves overtakes them.
     """
 
     def __init__(self) -> None:
-        self.quick = anyio.CapacityLimiter(os.cpu_count() or 1)
-        self.slow = anyio.CapacityLimiter(2)
+        cores = os.cpu_count() or 1
+        self.quick = anyio.CapacityLimiter(cores)
+        self.drawing = anyio.CapacityLimiter(max(1, cores // 2))
+        self.opening = anyio.CapacityLimiter(2)
         self.waiting = 0
 
-    async def work(self, request: Request, make: Callable[[], Response], quick: bool) -> Response:
+    async def work(self, request: Request, make: Callable[[], Response], limit: anyio.CapacityLimiter) -> Response:
         """The response that ``make`` gives, in a thread; what goes wrong becomes one in words."""
         if self.waiting >= WAITING:
             return _words("the server is busy: try again in a moment", 503)
         self.waiting += 1
         try:
-            async with self.quick if quick else self.slow:
+            async with limit:
                 if await request.is_disconnected():
                     return Response(status_code=CLOSED)
                 return await anyio.to_thread.run_sync(_safe, make)
@@ -221,6 +225,9 @@ def _name(studio: Studio, request: Request, body: bytes) -> Json:
     view = studio.open(run, directions)
     if seen != view.fingerprint:
         raise Changed(f"the run {run} or its directions have changed since the page was loaded: reload it")
+    named = list(zip(view.directions.names, view.directions.notes))
+    if 0 <= k < len(named) and given.get("was", [*named[k]]) != [*named[k]]:
+        raise Changed(f"somebody has called it {named[k][0]!r} since the page was loaded: reload it")
     return panel.described(studio.rename(view, k, name, note))
 
 

@@ -1,7 +1,9 @@
 """The app over HTTP, without a browser: what it answers, what it refuses, and that it lives on."""
 
 import base64
+import dataclasses
 import json
+import os
 import socket
 import threading
 import time
@@ -9,16 +11,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
+import torch
+from fastapi import Response
 from fastapi.testclient import TestClient
 from gradio import Request
 from gradio_client import Client
 
 from disentangle.apps.edit import Edit
 from disentangle.apps.studio import Studio, picture
-from disentangle.apps.traverse import launch, scores, server
+from disentangle.apps.traverse import compare, launch, scores, server
 from disentangle.apps.traverse.guard import LARGEST_BODY, LARGEST_UPLOAD
+from disentangle.apps.traverse.routes import WAITING, Room
 from disentangle.apps.traverse.work import Job, Stopped, Work
 from disentangle.directions import Progress
 from disentangle.errors import UserError
@@ -193,6 +199,7 @@ def test_the_page_itself_is_its_own(app: httpx.Client) -> None:
         assert answer.status_code == 200
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert "https://" not in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
     clicked = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
     assert app.get("/?run=grey", headers=clicked).status_code == 200
     assert app.get("/loop.gif?run=grey&along=0", headers=clicked).status_code == 403
@@ -466,6 +473,83 @@ def test_work_that_is_cancelled_before_its_turn_does_not_begin() -> None:
     assert first.wait(10), "another job of the same visitor's ends the one before"
     begun += [1, 1]
     assert list(second)[-1].result == "done"
+
+
+class Asked:
+    """A request, as far as :class:`Room` looks at it."""
+
+    def __init__(self, gone: bool = False) -> None:
+        self.gone = gone
+
+    async def is_disconnected(self) -> bool:
+        return self.gone
+
+
+def test_requests_wait_for_a_processor_and_those_given_up_are_not_worked_on() -> None:
+    room, at_once, most = Room(), [0], [0]
+
+    def make() -> Response:
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        time.sleep(0.05)
+        at_once[0] -= 1
+        return Response("made")
+
+    async def ask() -> list[int]:
+        codes = [(await room.work(Asked(gone=True), make, room.quick)).status_code]  # type: ignore[arg-type]
+        assert most == [0]
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(room.work, Asked(), make, room.quick)
+        room.waiting = WAITING
+        return [*codes, (await room.work(Asked(), make, room.quick)).status_code]  # type: ignore[arg-type]
+
+    assert anyio.run(ask) == [499, 503]
+    assert most == [os.cpu_count()]
+    assert room.drawing.total_tokens < room.quick.total_tokens or os.cpu_count() == 1
+
+
+def test_only_pictures_that_stay_the_same_are_kept_by_browsers(app: httpx.Client) -> None:
+    weights = app.get("/app/run?run=grey").json()["weights"]
+    for query, kept in ((f"weights={weights}", True), (f"weights={weights}&move=0:1", False), ("seed=1", False)):
+        control = app.get(f"/picture.png?run=grey&{query}").headers["cache-control"]
+        assert (control == "private, max-age=600") == kept, query
+        assert kept or control == "no-store"
+
+
+def test_the_queue_is_bounded_and_a_closed_page_ends_its_work(app: httpx.Client) -> None:
+    config = app.get("/config").json()
+    assert config["enable_queue"]
+    assert any(target[1] == "unload" for each in config["dependencies"] for target in each["targets"])
+    assert set(app.get("/gradio_api/info").json()["named_endpoints"]) == {"/render", "/directions"}
+
+
+def test_what_moves_a_factor_most_is_compared_and_what_does_nothing_is_not(runs: Path) -> None:
+    view = Studio(runs).open("grey", "subspace")
+    found = view.directions
+    effects = torch.zeros(len(found), 2)
+    effects[:, 0] = torch.linspace(0.2, 0.9, len(found))
+    effects[3, 1] = 1.0
+    activeness = torch.ones(len(found))
+    activeness[[0, 17]] = 0.0
+    found = dataclasses.replace(
+        found, factors=("hue", "size"), effects=effects, activeness=activeness, readable=torch.ones(2)
+    )
+    view = dataclasses.replace(view, directions=found, order=tuple(found.ranking()))
+    assert (compare.best(view, "hue"), compare.best(view, "size"), compare.best(view, "shape")) == (16, 3, None)
+    ranks, factors = compare.pairs(view, view)
+    assert len(ranks) == 16
+    assert not {0, 17} & {side["place"] for row in ranks for side in row["sides"]}
+    assert [row["label"] for row in factors] == ["hue", "size"]
+
+
+def test_a_name_that_somebody_else_gave_is_not_overwritten(app: httpx.Client) -> None:
+    view = app.get("/app/run?run=colour&directions=coordinate").json()
+    body = {"run": "colour", "directions": "coordinate", "seen": view["seen"], "place": 1, "was": ["", ""], "note": ""}
+    assert app.post("/app/name", json=body | {"name": "mine"}).status_code == 200
+    answer = app.post("/app/name", json=body | {"name": "yours"})
+    assert (answer.status_code, "called it 'mine'" in answer.text) == (409, True)
+    assert app.post("/app/name", json=body | {"name": "ours", "was": ["mine", ""]}).status_code == 200
 
 
 def test_a_run_that_is_slow_to_open_holds_up_nobody_else(
