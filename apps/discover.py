@@ -100,7 +100,8 @@ def main(argv: list[str]) -> None:
     from disentangle.training.run import Run
 
     run = Run.open(args.run)
-    generator = run.load_generator()
+    step = run.step
+    generator, weights = run.load_generator(step=step), run.weights_hash(step)
     method = natural_method(generator) if args.method == "auto" else args.method
     name = args.name or method
     earlier(run, name, method)  # what must not be replaced, and what cannot be written, is said before the work
@@ -117,6 +118,7 @@ def main(argv: list[str]) -> None:
             steps=args.steps,
             factors=args.factors,
             seeds=args.seeds,
+            weights=weights,
             progress=lambda share, text: progress(0.95 * share, text),
         )
         found = keep_names(found, earlier(run, name, method))  # the drawings show them
@@ -130,7 +132,7 @@ def main(argv: list[str]) -> None:
         console.print(line, markup=False, soft_wrap=True)
     logger.info(
         "step %d, seed %d; %d directions, strips.png and traversal.gif in %s",
-        run.step,
+        step,
         args.seed,
         len(found),
         run.path / "directions" / name,
@@ -186,13 +188,14 @@ def find(
     steps: bool = False,
     factors: bool = False,
     seeds: int = 0,
+    weights: str | None = None,
     progress: "Progress | None" = None,
 ) -> "Directions":
     """Directions of a run's generator with their activeness, bound to its weights by their hash.
 
     Args:
         run: the run.
-        generator: its newest averaged generator.
+        generator: its averaged generator.
         method: as :func:`disentangle.directions.discover` takes it, like ``count``, ``layers`` and ``seed``.
         count: how many.
         layers: which.
@@ -202,6 +205,7 @@ def find(
         steps: also measure step sizes, by the network that is installed.
         factors: also measure which factors of the run's data set are moved, where it has any.
         seeds: also find them again with so many other seeds.
+        weights: hash of the generator's weights, where it is known already; by default that of the run's newest.
         progress: is told the share that is done and what is being done. What it raises ends the discovery.
 
     Raises:
@@ -210,16 +214,17 @@ def find(
     from disentangle.directions import discover, measure_activeness, measure_seed_stability, measure_step_sizes
 
     # Shares of the whole time, roughly.
-    weights = {"find": 3, "active": 2, "seeds": 3 * seeds, "steps": 6 * steps, "factors": 8 * factors}
-    whole, begun = sum(weights.values()), 0
+    parts = {"find": 3, "active": 2, "seeds": 3 * seeds, "steps": 6 * steps, "factors": 8 * factors}
+    whole, begun = sum(parts.values()), 0
 
     def part(name: str) -> "Progress":
         nonlocal begun
-        start, begun = begun, begun + weights[name]
+        start, begun = begun, begun + parts[name]
         tell = progress or (lambda share, text: None)
-        return lambda share, text: tell((start + weights[name] * share) / whole, text)
+        return lambda share, text: tell((start + parts[name] * share) / whole, text)
 
-    common: dict[str, Any] = {"count": count, "layers": layers, "seed": seed, "weights": run.weights_hash()}
+    weights = run.weights_hash() if weights is None else weights
+    common: dict[str, Any] = {"count": count, "layers": layers, "seed": seed, "weights": weights}
     found = discover(generator, method, progress=part("find"), **common, **options)
     found = measure_activeness(generator, found, samples=samples, seed=seed, progress=part("active"))
     if seeds:

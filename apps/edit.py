@@ -10,6 +10,7 @@ LONGEST_FILE = 255
 """Bytes of a file's name, in all usual file systems."""
 REACH = 10.0
 """Sigmas that a direction can be moved by, at most: far outside of what any generator has seen."""
+LARGEST_SEED = 2**53 - 1
 LONGEST = 8192
 MOST = 512
 
@@ -60,6 +61,8 @@ class Edit:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
+        if self.seed > LARGEST_SEED:
+            raise UserError(f"the seed must be at most {LARGEST_SEED}, which a page can hold exactly, got {self.seed}")
         for name in (self.run, self.directions, self.picture):
             if name and (why := why_no_file(name)):
                 raise UserError(f"{name[:40]!r} is no name of a run, of directions or of a picture: {why}")

@@ -76,12 +76,20 @@ def main(argv: Sequence[str]) -> None:
 
     images = [load_image(path) for path in args.pictures]  # all are looked at before the first minute is spent
     run = Run.open(args.run)
-    generator = run.load_generator()
+    step = run.step
+    generator, weights = run.load_generator(step=step), run.weights_hash(step)
     steps = default_steps(run) if args.steps is None else args.steps
     for path, image in zip(args.pictures, images):
         with _bar(path.name) as progress:
             found = search(
-                run, generator, image, steps=steps, perceptual=args.perceptual, seed=args.seed, progress=progress
+                run,
+                generator,
+                image,
+                steps=steps,
+                perceptual=args.perceptual,
+                seed=args.seed,
+                weights=weights,
+                progress=progress,
             )
         name = keep_picture(run, found.kept)
         drawing = run.path / "pictures" / f"{name}.png"
@@ -120,6 +128,7 @@ def search(
     steps: int | None = None,
     perceptual: bool = True,
     seed: int = 0,
+    weights: str | None = None,
     progress: Progress | None = None,
 ) -> Found:
     """Find the latents of a picture.
@@ -131,6 +140,7 @@ def search(
         steps: of the search; 0 for what the encoder says; by default what :func:`default_steps` says.
         perceptual: mind a perceptual distance beside that of pixels.
         seed: what starts are drawn from.
+        weights: hash of the generator's weights, where it is known already; by default that of the run's newest.
         progress: told the share done and what is being done; raising from it ends the search.
 
     Raises:
@@ -144,6 +154,7 @@ def search(
     from disentangle.pictures import from_uint8, to_uint8
 
     steps = default_steps(run) if steps is None else steps
+    weights = run.weights_hash() if weights is None else weights  # now: another checkpoint may come meanwhile
     with torch.no_grad():
         made = generator.synthesize(generator.sample_latents(1, torch.Generator().manual_seed(0)))
     original = fit_image(image, made.shape[1], made.shape[2])
@@ -161,7 +172,7 @@ def search(
         raise UserError(f"{run.path} makes pictures that are not finite: its training has diverged")
     with torch.no_grad():
         start, result = (to_uint8(generator.synthesize(latents))[0] for latents in (found.starts, found.latents))
-    kept = KeptPicture(found.latents.detach().float().cpu(), original, run.weights_hash(), float(found.errors[0]))
+    kept = KeptPicture(found.latents.detach().float().cpu(), original, weights, float(found.errors[0]))
     return Found(kept, found, start, result, encode is not None)
 
 

@@ -5,9 +5,10 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import safetensors
 import safetensors.torch
@@ -84,7 +85,8 @@ class Studio:
         self.path = Path(path)
         self._views: OrderedDict[tuple[str, str], tuple[Stamp, View]] = OrderedDict()
         self._generators: OrderedDict[tuple[Path, str], Generator] = OrderedDict()
-        self._lock = threading.Lock()
+        self._opening = threading.Lock()  # for as long as that takes
+        self._shelf = threading.Lock()  # while what is in memory is looked at
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is no folder: give a run, or a folder of runs")
 
@@ -115,16 +117,32 @@ class Studio:
             UserError: where there is no such run, it is incomplete, or it has no such directions.
         """
         Edit(name, directions)  # their names are names
-        path, key = self._path(name), (name, directions)
-        found = self._views.get(key)
-        if path is not None and found is not None and found[0] == _stamp(path, found[1].name):
-            return found[1]
-        with self._lock:
-            view = self._open(self.run(name), directions)
-            self._views[key] = (_stamp(view.run.path, view.name), view)
-            self._views.move_to_end(key)
-            while len(self._views) > KEPT:
-                self._views.popitem(last=False)
+        view = self.opened(name, directions)
+        if view is not None:
+            return view
+        with self._opening:
+            view = self.opened(name, directions)  # somebody else may have waited for the same
+            if view is None:
+                stamp, view = self._open(self.run(name), directions)
+                with self._shelf:
+                    self._views[name, directions] = (stamp, view)
+                    while len(self._views) > KEPT:
+                        self._views.popitem(last=False)
+        return view
+
+    def opened(self, name: str, directions: str = "auto") -> View | None:
+        """What :meth:`open` has in memory already, if it is still what is on disk; never waits."""
+        path = self._path(name)
+        with self._shelf:
+            stamp, view = self._views.get((name, directions), ((), None))
+        if path is None or view is None or stamp != (*_stamp(_weights(path)), *_stamp([_file(path, view.name)])):
+            return None
+        place = (view.run.path, view.weights)
+        with self._shelf:  # those used longest ago make room first
+            if (name, directions) in self._views:
+                self._views.move_to_end((name, directions))
+            if place in self._generators:
+                self._generators.move_to_end(place)
         return view
 
     def rename(self, view: View, k: int, name: str, note: str) -> View:
@@ -134,21 +152,24 @@ class Studio:
             UserError: where the file has changed since the view was opened, or the name cannot be given
                 (:func:`~disentangle.apps.directions.places.check_name`).
         """
-        with self._lock:
-            now = self._open(self.run(view.run.name), view.name)
+        with self._opening:
+            _, now = self._open(self.run(view.run.name), view.name)
             if now.fingerprint != view.fingerprint:
                 raise UserError(f"the directions of {view.run.name} have changed since the page was loaded: reload it")
             check_name(now.directions, k, name, note)
             now.directions.rename(k, name, note).save(now.run.path / "directions" / now.name)
         return self.open(view.run.name, view.name)
 
-    def _open(self, run: Run, name: str) -> View:
-        weights = run.weights_hash()
-        generator = self._generator(run, weights)
+    def _open(self, run: Run, name: str) -> tuple[Stamp, View]:
+        """A view, and the stamp of the files that it was read from, taken before they were."""
+        stamp, step = _stamp(_weights(run.path)), run.step
+        weights = run.weights_hash(step)
+        generator = self._generator(run, step, weights)
         name = natural_method(generator) if name == "auto" else name
+        stamp += _stamp([_file(run.path, name)])
         directions, note = _kept(run, name, weights)
         if directions is None:
-            directions = find(run, generator, name, samples=SAMPLES)
+            directions = find(run, generator, name, samples=SAMPLES, weights=weights)
         if directions.vectors.shape[1] != generator.latent_size:
             raise UserError(
                 f"the directions {name} of {run.path} are of another size than its latents: find them again"
@@ -156,19 +177,23 @@ class Studio:
         basis = directions.fingerprint
         fingerprint = hashlib.sha256((basis + weights).encode()).hexdigest()[:16]
         order, said = tuple(directions.ranking()), "" if note else basis[:12]
-        return View(run, run.step, weights, generator, name, directions, order, note, said, fingerprint)
+        return stamp, View(run, step, weights, generator, name, directions, order, note, said, fingerprint)
 
-    def _generator(self, run: Run, weights: str) -> Generator:
+    def _generator(self, run: Run, step: int, weights: str) -> Generator:
         """The run's generator, out of memory if it is there; those used longest ago make room."""
         key = (run.path, weights)
-        if key not in self._generators:
-            self._generators[key] = run.load_generator()
-        self._generators.move_to_end(key)
-        while len(self._generators) > 1 and sum(map(_size, self._generators.values())) > ROOM:
-            _, gone = self._generators.popitem(last=False)
-            for place in [place for place, (_, view) in self._views.items() if view.generator is gone]:
-                self._views.pop(place, None)
-        return self._generators[key]
+        with self._shelf:
+            generator = self._generators.get(key)
+        if generator is None:
+            generator = run.load_generator(step=step)
+        with self._shelf:
+            self._generators[key] = generator
+            self._generators.move_to_end(key)
+            while len(self._generators) > 1 and sum(map(_size, self._generators.values())) > ROOM:
+                _, gone = self._generators.popitem(last=False)
+                for place in [place for place, (_, view) in self._views.items() if view.generator is gone]:
+                    self._views.pop(place, None)
+        return generator
 
     def _is_run(self) -> bool:
         return (self.path / "config.json").exists()
@@ -301,7 +326,7 @@ def load_picture(run: Run, name: str, weights: str | None = None) -> KeptPicture
         UserError: where there is none of that name, it is damaged, or it belongs to other weights.
     """
     path = run.path / "pictures" / f"{name}.safetensors"
-    again = f"invert it again with `disentangle invert {run.path} PICTURE`"
+    again = f"invert it again with `disentangle invert {quote(str(run.path))} PICTURE`"
     try:
         with safetensors.safe_open(path, "pt") as file:
             described = json.loads(file.metadata()["picture"])
@@ -318,16 +343,23 @@ def load_picture(run: Run, name: str, weights: str | None = None) -> KeptPicture
     return kept
 
 
-def _stamp(path: Path, directions: str) -> Stamp:
-    """What tells that a run, or one of its direction files, has changed on disk."""
+def _weights(path: Path) -> list[Path]:
+    """The files of a run that say which generator it has."""
     steps = sorted(folder.name for folder in (path / "checkpoints").glob("[0-9]*") if folder.name.isdigit())
-    watched = [path / "config.json", path / "directions" / directions / "directions.safetensors"]
-    for step in steps:
-        watched.append(path / "checkpoints" / step / "trainer.json")
-    if steps:
-        watched += (path / "checkpoints" / steps[-1] / "ema").glob("*")
+    complete = [path / "checkpoints" / step / "trainer.json" for step in steps]
+    newest = sorted((path / "checkpoints" / steps[-1] / "ema").glob("*")) if steps else []
+    return [path / "config.json", *complete, *newest]
+
+
+def _file(path: Path, directions: str) -> Path:
+    """The file of a run's directions."""
+    return path / "directions" / directions / "directions.safetensors"
+
+
+def _stamp(files: Iterable[Path]) -> Stamp:
+    """What tells that files have changed on disk."""
     found = []
-    for file in watched:
+    for file in files:
         with contextlib.suppress(OSError):
             status = file.stat()
             found.append((str(file), status.st_mtime_ns, status.st_size))
@@ -348,7 +380,7 @@ def _kept(run: Run, name: str, weights: str) -> tuple[Directions | None, str]:
         UserError: where they cannot be found again just now.
     """
     folder = run.path / "directions" / name
-    command = f"`disentangle discover {run.path} --method {name}`"
+    command = f"`disentangle discover {quote(str(run.path))} --method {name}`"
     if not (folder / "directions.safetensors").exists():
         if name in QUICK:
             return None, f"These directions were found just now; the Discover tab or {command} keeps them."

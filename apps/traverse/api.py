@@ -51,9 +51,13 @@ def coordinates_of(view: View, given: Sequence[float] | Mapping[str, float] | No
 
 def number(value: object, what: str) -> float:
     """A finite number that a program sent."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    try:
+        finite = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        raise UserError(f"{what} is far too large a number") from None
+    if not finite:
         raise UserError(f"{what} must be a finite number, got {str(value)[:40]}")
-    return float(value)
+    return float(value)  # type: ignore[arg-type]
 
 
 def whole(value: object, what: str) -> int:

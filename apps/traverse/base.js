@@ -8,7 +8,18 @@ disentangle.REACH = 3;
 /** The answer to a GET as JSON; what the server has to say instead is thrown. */
 disentangle.json = async (path, values = {}) => {
   const query = new URLSearchParams(values).toString();
-  return disentangle.answer(await fetch(query ? `${path}?${query}` : path)).then((answer) => answer.json());
+  return (await disentangle.fetch(query ? `${path}?${query}` : path)).json();
+};
+
+/** What the server answers; what it says otherwise, and that it is silent, is an Error in words. */
+disentangle.fetch = async (path, options) => {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch (error) {
+    throw new Error(error.name === "TimeoutError" ? "the app takes very long: try again" : "the app does not answer: is it still running?");
+  }
+  return disentangle.answer(answer);
 };
 
 disentangle.answer = async (answer) => {
@@ -41,6 +52,9 @@ disentangle.seed = (text) => {
   return Number.isSafeInteger(seed) && seed >= 0 ? seed : 0;
 };
 
+/** The run that the page is about: Explore's, or the one in the address until that has answered. */
+disentangle.run = () => disentangle.explorer?.edit.run || new URLSearchParams(location.search).get("run") || "";
+
 /** Keeps an <img> at the newest address asked for. One request is under way at a time; what was asked for meanwhile and
  * is not the newest any more is never sent, so that nothing stale waits, here or on the server. */
 disentangle.Screen = class {
@@ -65,7 +79,7 @@ disentangle.Screen = class {
       this.image.alt = alt;
       if (address === this.shown) continue;
       try {
-        const answer = await disentangle.answer(await fetch(address, { signal: AbortSignal.timeout(60000) }));
+        const answer = await disentangle.fetch(address, { signal: AbortSignal.timeout(60000) });
         const blob = URL.createObjectURL(await answer.blob());
         const next = new Image();
         next.src = blob;
@@ -130,6 +144,7 @@ disentangle.runs = async (root, selects, chosen) => {
   const nothing = root.querySelector(":scope > .d-nothing");
   nothing.innerHTML = empty; // made by this server's templates, which escape
   nothing.hidden = !empty;
+  for (const bar of root.querySelectorAll(":scope > .d-bar")) bar.hidden = !!empty;
   selects.forEach((select, i) => disentangle.fill(select, runs, chosen[i]));
   return runs;
 };

@@ -38,7 +38,7 @@ disentangle.Compare = class {
 
   async start() {
     try {
-      const chosen = disentangle.explorer?.edit.run;
+      const chosen = disentangle.run();
       const runs = await disentangle.runs(this.root, this.sides.map((part) => part.run), [chosen, null]);
       if (!runs.length) return;
       if (chosen) this.sides[0].run.value = chosen;
@@ -148,5 +148,8 @@ disentangle.scores = (element) => {
     }
   };
   run.addEventListener("change", show);
-  disentangle.runs(root, [run], [disentangle.explorer?.edit.run]).then((runs) => runs.length && show(), (error) => disentangle.message(root, error.message));
+  /** Show the run that the page is about; which runs there are may have changed. */
+  disentangle.board = () =>
+    disentangle.runs(root, [run], [disentangle.run() || run.value]).then((runs) => runs.length && show(), (error) => disentangle.message(root, error.message));
+  disentangle.board();
 };

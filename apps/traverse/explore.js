@@ -41,6 +41,7 @@ disentangle.Explore = class {
     find("[name=reset]").addEventListener("click", () => this.reset());
     find("[name=strip]").addEventListener("click", () => this.lay(false));
     find("[name=grid]").addEventListener("click", () => this.lay(true));
+    gallery.addEventListener("keydown", (event) => this.step(event));
     gallery.addEventListener("click", (event) => {
       const chosen = event.target.closest("button");
       if (chosen) this.from({ seed: Number(chosen.dataset.seed || 0), picture: chosen.dataset.picture || "" });
@@ -59,9 +60,11 @@ disentangle.Explore = class {
   async start() {
     const given = new URLSearchParams(location.search);
     const move = new Map();
+    this.left = [];
     for (const part of (given.get("move") || "").split(",").filter(Boolean)) {
       const [k, amount] = part.split(":").map(Number);
-      if (Number.isInteger(k) && Number.isFinite(amount)) move.set(k, amount);
+      if (Number.isInteger(k) && k >= 0 && Number.isFinite(amount)) move.set(k, amount);
+      else this.left.push(`move=${part}`);
     }
     try {
       const runs = await disentangle.runs(this.root, [this.parts.run], [given.get("run")]);
@@ -71,12 +74,17 @@ disentangle.Explore = class {
         this.parts.run.selectedIndex = -1;
         return;
       }
-      const number = Number(given.get("truncation") ?? 1);
+      let truncation = Number(given.get("truncation") ?? 1);
+      if (!(truncation >= 0 && truncation <= 2)) {
+        this.left.push(`truncation=${given.get("truncation")}`);
+        truncation = 1;
+      }
+      const seed = disentangle.seed(given.get("seed"));
+      if (given.has("seed") && String(seed) !== given.get("seed")) this.left.push(`seed=${given.get("seed")}`);
       if (!given.get("run")) return this.first(runs);
       await this.open({
         run: given.get("run"), directions: given.get("directions") || "auto", move,
-        seed: disentangle.seed(given.get("seed")), picture: given.get("picture") || "",
-        truncation: Number.isFinite(number) ? number : 1, weights: given.get("weights") || "", basis: given.get("basis") || "",
+        seed, picture: given.get("picture") || "", truncation, weights: given.get("weights") || "", basis: given.get("basis") || "",
       });
     } catch (error) {
       this.say(error.message);
@@ -116,7 +124,11 @@ disentangle.Explore = class {
     if (edit.run !== this.view?.run) this.starts = 12;
     this.view = view;
     this.current = null;
-    for (const k of edit.move.keys()) if (k >= view.count || Math.abs(edit.move.get(k)) > 10) edit.move.delete(k);
+    for (const [k, amount] of edit.move)
+      if (k >= view.count || Math.abs(amount) > 10) {
+        edit.move.delete(k);
+        this.left?.push(`move=${k}:${amount}`);
+      }
     const { weights, basis } = view.problem ? edit : view;
     this.edit = { ...edit, run: view.run, directions: view.directions, weights, basis };
     if (![...parts.run.options].some((option) => option.value === view.run)) parts.run.add(new Option(view.run, view.run));
@@ -134,6 +146,8 @@ disentangle.Explore = class {
     this.choose(this.edit.move.keys().next().value ?? null);
     this.samples();
     this.draw();
+    this.notice = this.left?.length ? `Not all that the link asks for is possible. Left out: ${this.left.join(", ")}.` : "";
+    this.left = null;
     this.say("");
   }
 
@@ -149,6 +163,7 @@ disentangle.Explore = class {
     const k = this.place(input);
     disentangle.paint(input);
     this.edit.move.set(k, Number(input.value));
+    this.notice = "";
     if (this.current !== k) this.choose(k);
     this.draw();
   }
@@ -302,16 +317,33 @@ disentangle.Explore = class {
       const chosen = this.edit.picture ? each.dataset.picture === this.edit.picture : each.dataset.seed === String(this.edit.seed);
       each.setAttribute("aria-pressed", String(chosen));
     }
+    // One stop of the Tab key for all of them; the arrow keys go from one to the next.
+    const all = [...this.parts.gallery.children];
+    const stop = all.find((each) => each === document.activeElement) || all.find((each) => each.getAttribute("aria-pressed") === "true") || all[0];
+    for (const each of all) each.tabIndex = each === stop ? 0 : -1;
+  }
+
+  /** An arrow key in the gallery. */
+  step(event) {
+    const all = [...this.parts.gallery.children];
+    const at = all.indexOf(event.target.closest("button"));
+    const to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: all.length - 1 }[event.key];
+    if (at < 0 || !all[to]) return;
+    event.preventDefault();
+    all[to].focus();
+    this.mark();
   }
 
   async name() {
     const { form, kept } = this.parts;
     const words = { name: form.elements.name.value, note: form.elements.note.value };
-    const body = { run: this.edit.run, directions: this.edit.directions, seen: this.view.seen, place: this.current, ...words };
+    const row = this.view.rows.find((each) => each.place === this.current);
+    const was = [row.name, row.note]; // somebody else may have named it meanwhile
+    const body = { run: this.edit.run, directions: this.edit.directions, seen: this.view.seen, place: this.current, was, ...words };
     const current = this.current;
     try {
-      const answer = await fetch("app/name", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
-      const view = await (await disentangle.answer(answer)).json();
+      const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+      const view = await (await disentangle.fetch("app/name", options)).json();
       this.show(view, this.edit);
       this.choose(current);
       this.parts.naming.open = true;
@@ -338,7 +370,7 @@ disentangle.Explore = class {
     if (this.view?.problem) {
       const go = () => this.show({ ...this.view, problem: "" }, this.edit);
       disentangle.message(this.root, this.view.problem, ["Show it all the same", go]);
-    } else disentangle.message(this.root, text);
+    } else disentangle.message(this.root, text || this.notice);
   }
 };
 

@@ -9,7 +9,7 @@ from disentangle.apps.discover import earlier, find, keep_names, write
 from disentangle.apps.edit import Edit
 from disentangle.apps.studio import Studio, View
 from disentangle.apps.traverse.api import told, whole
-from disentangle.apps.traverse.inversion import QUIET, choices
+from disentangle.apps.traverse.inversion import FOLLOW, QUIET, choices, missing
 from disentangle.apps.traverse.panel import said
 from disentangle.apps.traverse.work import Work, bar, words
 from disentangle.directions import METHODS, Progress, option_names
@@ -28,7 +28,7 @@ TO_EXPLORE = """(run, name) => {
 }"""
 
 
-def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
+def build(page: gr.Blocks, tab: gr.Tab, studio: Studio, work: Work) -> None:
     """Add the tab's parts to the page that is being built."""
     gr.HTML(INTRO, apply_default_css=False)
     with gr.Row(equal_height=False):
@@ -80,14 +80,14 @@ def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
             else:
                 yield words(job.error) if job.error else bar(job), hidden, ""
 
-    def stop(request: gr.Request) -> tuple[str, Any]:
-        return work.told_to_stop(request), gr.update(visible=False)
-
-    page.load(lambda: choices(studio), None, run, **QUIET)
+    page.load(lambda: (choices(studio), missing(studio)), None, [run, shown], **QUIET)
+    tab.select(None, run, run, js=FOLLOW, **QUIET)
     run.change(lambda name: _layers(studio, name), run, layers, **QUIET)
     given = [run, method, layers, count, samples, seed, name, factors]
-    running = start.click(begin, given, [shown, steer, found], concurrency_id="work", concurrency_limit=1, **QUIET)
-    cancel.click(stop, None, [shown, steer], cancels=[running], queue=False, **QUIET)
+    start.click(work.enter, None, shown, queue=False, **QUIET).then(
+        begin, given, [shown, steer, found], concurrency_id="work", concurrency_limit=1, **QUIET
+    )
+    cancel.click(work.forget, None, None, queue=False, **QUIET)
     steer.click(None, [run, found], None, js=TO_EXPLORE, **QUIET)
 
 

@@ -1,7 +1,10 @@
 """What the server answers at all: requests of its own pages, of bounded size, and nothing to anyone else's."""
 
+import asyncio
 import contextlib
+import json
 from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,9 +18,13 @@ HOSTS = ("127.0.0.1", "localhost", "[::1]")
 MIB = 2**20
 LARGEST_UPLOAD = 16 * MIB
 LARGEST_BODY = 1 * MIB
+LARGEST_DRAINED, LINGER = 64 * MIB, 5.0
+"""Bytes and seconds for what is too large and thrown away."""
 LONGEST_ADDRESS = 16 * 1024
-UPLOAD = "/gradio_api/upload"
+GRADIO = "/gradio_api/"
+UPLOAD = GRADIO + "upload"
 
+PROXIES = (b"x-forwarded-", b"forwarded", b"x-real-", b"x-original-")
 HEADERS = {
     # Gradio's own pages need inline scripts and styles, and evaluate their templates. Nothing may come from elsewhere.
     "content-security-policy": (
@@ -36,6 +43,10 @@ class TooLarge(Exception):
     """A body went on past its bound."""
 
 
+class Refused(Exception):
+    """A body asks for what nobody gets."""
+
+
 class Guard:
     """ASGI middleware, the outermost.
 
@@ -43,14 +54,19 @@ class Guard:
       rebinding) sends its own.
     - So is an ``Origin`` that is not the address that was asked, and a request that the browser says another site made.
     - Bodies and addresses are bounded, whether or not they say how long they are.
+    - What is sent to Gradio may name no file but those that were uploaded. Gradio reads every file that a request
+      names, whichever part of the page the request is for, and hands out copies of it.
+    - What proxies say of a request is not believed: there is none in between.
 
     Args:
         app: what it guards.
+        uploads: folder of the files that visitors upload.
         hosts: names that this server goes by.
     """
 
-    def __init__(self, app: App, hosts: tuple[str, ...] = HOSTS) -> None:
+    def __init__(self, app: App, uploads: Path, hosts: tuple[str, ...] = HOSTS) -> None:
         self.app = app
+        self.uploads = uploads.resolve()
         self.hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,41 +77,72 @@ class Guard:
             return  # no page of ours opens a web socket
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         hosts = [value for name, value in scope["headers"] if name.lower() == b"host"]
-        if len(hosts) != 1 or not self.is_own(headers):
+        path = str(scope["path"])
+        if len(hosts) != 1 or not self.is_own(headers, path):
             await _answer(send, 403, "this server answers pages of its own only")
             return
-        path = str(scope["path"])
+        scope["headers"] = [pair for pair in scope["headers"] if not pair[0].lower().startswith(PROXIES)]
         if len(path) + len(scope.get("query_string", b"")) > LONGEST_ADDRESS:
             await _answer(send, 414, f"the address is too long: possible: {LONGEST_ADDRESS:,} characters")
             return
         most = LARGEST_UPLOAD + MIB if path.rstrip("/") == UPLOAD else LARGEST_BODY
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > most:
+            await _drain(receive)
             await _answer(send, 413, f"the request is too large: {length[:20]} bytes of {most:,} at most")
             return
-        await self._pass(scope, Bounded(receive, most), send)
+        await self._pass(scope, Bounded(receive, most, self._refuses if self._reads(scope) else None), send)
 
-    def is_own(self, headers: MutableMapping[str, str]) -> bool:
+    def _reads(self, scope: Scope) -> bool:
+        """Whether it is what Gradio looks for files in: everything that is sent to it, but the uploads themselves."""
+        path = str(scope["path"])
+        return scope["method"] not in ("GET", "HEAD") and path.startswith(GRADIO) and path.rstrip("/") != UPLOAD
+
+    def _refuses(self, body: bytes) -> bool:
+        """Whether a body names a file that was not uploaded."""
+        try:
+            given = json.loads(body)
+        except (ValueError, RecursionError):
+            return False  # then it is no JSON for Gradio either
+        parts = [given]
+        while parts:
+            part = parts.pop()
+            if isinstance(part, list):
+                parts += part
+            elif isinstance(part, dict):
+                parts += part.values()
+                if isinstance(part.get("path"), str) and not self._is_upload(part["path"]):
+                    return True
+        return False
+
+    def _is_upload(self, path: str) -> bool:
+        try:
+            return Path(path).is_absolute() and Path(path).resolve().is_relative_to(self.uploads)
+        except (OSError, ValueError):  # too long, or with a zero
+            return False
+
+    def is_own(self, headers: MutableMapping[str, str], path: str = "/") -> bool:
         """Whether a request comes from a page of this server, or from a program."""
         host = headers.get("host", "")
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        if name.lower() not in self.hosts:
+        name, _, port = host.rpartition(":") if not host.endswith("]") and ":" in host else (host, "", "")
+        if name.lower() not in self.hosts or not (port.isdecimal() or not port):
             return False
         origin = headers.get("origin")
         if origin is not None and (
             urlsplit(origin).scheme != "http" or urlsplit(origin).netloc.lower() != host.lower()
         ):
             return False
-        # A browser says who asked; a link that was clicked elsewhere may open the page itself.
+        # A browser says who asked. A link that was clicked elsewhere may open the page itself, and in a tab of its own.
         site = headers.get("sec-fetch-site", "none")
-        return site in ("none", "same-origin") or headers.get("sec-fetch-mode") == "navigate"
+        opened = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+        return site in ("none", "same-origin") or (opened and path == "/")
 
     async def _pass(self, scope: Scope, receive: "Bounded", send: Send) -> None:
         begun = False
 
         async def told(message: Message) -> None:
             nonlocal begun
-            if receive.over and not begun:
+            if (receive.over or receive.refused) and not begun:
                 return  # what the application makes of a body cut off is not what there is to say
             if message["type"] == "http.response.start":
                 begun = True
@@ -104,17 +151,27 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", []), *extra]}
             await send(message)
 
-        with contextlib.suppress(TooLarge):
+        with contextlib.suppress(TooLarge, Refused):
             await self.app(scope, receive, told)
         if receive.over and not begun:
+            await _drain(receive.receive)
             await _answer(send, 413, f"the request is too large: {receive.most:,} bytes at most")
+        elif receive.refused and not begun:
+            await _answer(send, 403, "a request may name no file but those that were uploaded")
 
 
 class Bounded:
-    """Receives the same messages, until their bodies come to more than ``most`` bytes."""
+    """Receives the same messages, until their bodies come to more than ``most`` bytes.
 
-    def __init__(self, receive: Receive, most: int) -> None:
+    Args:
+        receive: where they come from.
+        most: bytes.
+        refuses: is shown the whole body before any of it goes on; what it refuses does not.
+    """
+
+    def __init__(self, receive: Receive, most: int, refuses: Callable[[bytes], bool] | None = None) -> None:
         self.receive, self.most, self.read = receive, most, 0
+        self.refuses, self.refused = refuses, False
 
     @property
     def over(self) -> bool:
@@ -122,11 +179,40 @@ class Bounded:
         return self.read > self.most
 
     async def __call__(self) -> Message:
+        if self.refuses is None:
+            return await self._next()
+        refuses, self.refuses, parts = self.refuses, None, []
+        while True:
+            message = await self._next()
+            if message["type"] != "http.request":
+                return message
+            parts.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                break
+        body = b"".join(parts)
+        if refuses(body):
+            self.refused = True
+            raise Refused
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def _next(self) -> Message:
         message = await self.receive()
         self.read += len(message.get("body", b""))
         if self.over:
             raise TooLarge
         return message
+
+
+async def _drain(receive: Receive) -> None:
+    """Read on for a while: who is still sending when the connection is closed never sees the answer."""
+    read = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            while read < LARGEST_DRAINED:
+                message = await receive()
+                read += len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
 
 
 async def _answer(send: Send, status: int, words: str) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from disentangle.apps.edit import Edit
 from disentangle.apps.invert import STEPS, default_steps, search
 from disentangle.apps.pictures import load_image
-from disentangle.apps.studio import Studio, keep_picture, load_picture, picture
+from disentangle.apps.studio import Studio, keep_picture, load_picture, picture, pictures
+from disentangle.apps.traverse import panel
 from disentangle.apps.traverse.api import data_address, told, whole
 from disentangle.apps.traverse.work import Work, bar, words
 from disentangle.directions import Progress
@@ -23,15 +25,19 @@ INTRO = (
     "the run, and stands before the samples of the Explore tab.</p>"
 )
 MOST_STEPS = 1000
+MOST_KEPT = 500
+"""Pictures of a run, so that visitors do not fill the disk."""
 TO_EXPLORE = """(run, name) => {
   if (!name) return;
   disentangle.explorer?.open({ run, directions: "auto", picture: name, move: new Map() });
   disentangle.go("Explore");
 }"""
+FOLLOW = "(run) => disentangle.run() || run"
+"""A tab that is opened is about the run that Explore shows."""
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
+def build(page: gr.Blocks, tab: gr.Tab, studio: Studio, work: Work) -> None:
     """Add the tab's parts to the page that is being built."""
     gr.HTML(INTRO, apply_default_css=False)
     with gr.Row(equal_height=False):
@@ -45,7 +51,12 @@ def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
                 elem_id="picture-file",
                 elem_classes="d-drop",
             )
-            steps = gr.Slider(0, MOST_STEPS, STEPS, step=10, label="Steps of the search", elem_id="picture-steps")
+            steps = gr.Number(
+                STEPS,
+                label=f"Steps of the search (0: the encoder alone; at most {MOST_STEPS:,})",
+                precision=0,
+                elem_id="picture-steps",
+            )
             with gr.Row():
                 start = gr.Button("Invert", variant="primary", elem_id="picture-start")
                 cancel = gr.Button("Cancel", elem_id="picture-cancel")
@@ -67,15 +78,13 @@ def build(page: gr.Blocks, studio: Studio, work: Work) -> None:
             else:
                 yield words(job.error) if job.error else bar(job), hidden, ""
 
-    def stop(request: gr.Request) -> tuple[str, Any]:
-        return work.told_to_stop(request), gr.update(visible=False)
-
-    page.load(lambda: choices(studio), None, run, **QUIET)
+    page.load(lambda: (choices(studio), missing(studio)), None, [run, shown], **QUIET)
+    tab.select(None, run, run, js=FOLLOW, **QUIET)
     run.change(lambda name: default_steps(studio.run(name)) if name else STEPS, run, steps, **QUIET)
-    running = start.click(
+    start.click(work.enter, None, shown, queue=False, **QUIET).then(
         invert, [run, given, steps], [shown, steer, name], concurrency_id="work", concurrency_limit=1, **QUIET
     )
-    cancel.click(stop, None, [shown, steer], cancels=[running], queue=False, **QUIET)
+    cancel.click(work.forget, None, None, queue=False, **QUIET)
     steer.click(None, [run, name], None, js=TO_EXPLORE, **QUIET)
 
 
@@ -83,6 +92,11 @@ def choices(studio: Studio) -> Any:
     """The runs there are now, for a dropdown."""
     names = told(studio.names)
     return gr.update(choices=names, value=names[0] if names else None)
+
+
+def missing(studio: Studio) -> str:
+    """What to type where there is no run yet, as HTML."""
+    return str(panel.runs(studio)["empty"])
 
 
 def _task(studio: Studio, run: str | None, path: str | None, steps: float) -> Callable[[Progress], str]:
@@ -95,15 +109,18 @@ def _task(studio: Studio, run: str | None, path: str | None, steps: float) -> Ca
     if not 0 <= count <= MOST_STEPS:
         raise UserError(f"the search takes 0 to {MOST_STEPS} steps, got {count}")
     file = Path(path)
+    if not file.resolve().is_relative_to(Path(get_upload_folder()).resolve()):
+        raise UserError("choose a picture first: one that was uploaded")
     try:
-        image = load_image(file)
-    finally:
-        # What was uploaded is needed no more; Gradio has a folder of its own for each file.
-        file.unlink(missing_ok=True)
+        image = load_image(file.read_bytes())
+    except OSError:
+        raise UserError("the picture was uploaded too long ago: choose it again") from None
     view = studio.open(run)
+    if len(pictures(view.run)) >= MOST_KEPT:
+        raise UserError(f"{view.run.path}/pictures holds {MOST_KEPT} pictures: delete some of its files first")
 
     def task(progress: Progress) -> str:
-        found = search(view.run, view.generator, image, steps=count, progress=progress)
+        found = search(view.run, view.generator, image, steps=count, weights=view.weights, progress=progress)
         return keep_picture(view.run, found.kept)
 
     return task

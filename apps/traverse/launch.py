@@ -1,9 +1,12 @@
 """``disentangle app``: steer a trained generator in the browser."""
 
+import atexit
 import contextlib
 import logging
 import os
+import shutil
 import socket
+import tempfile
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +66,8 @@ def launch(runs: Path, port: int | None = None, open_browser: bool = False, bloc
     """
     listener = _listener(port)
     try:
-        # Read when Gradio is imported: without it, Gradio reports its launch and looks for a newer version.
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        logger.info("starting: reading the libraries takes a moment")
+        _settle()
 
         from disentangle.apps.studio import Studio
         from disentangle.apps.traverse.server import serve
@@ -84,6 +87,17 @@ def launch(runs: Path, port: int | None = None, open_browser: bool = False, bloc
         logger.info("Ctrl-C ends it")
         serving.wait()
     return serving
+
+
+def _settle() -> None:
+    """What Gradio is told by the environment, before it is imported."""
+    # Otherwise it reports its launch and looks for a newer version.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    # Otherwise the pictures that visitors upload lie in a folder of all users of the machine.
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="disentangle-app-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["GRADIO_TEMP_DIR"] = folder
 
 
 def free_port(port: int | None) -> int:

@@ -92,12 +92,13 @@ def build(studio: Studio) -> gr.Blocks:
             ):
                 with gr.Tab(name, id=script):
                     _view(template, script)
-            with gr.Tab("Picture", id="picture"):
-                inversion.build(page, studio, work)
-            with gr.Tab("Scores", id="scores"):
+            with gr.Tab("Picture", id="picture") as tab:
+                inversion.build(page, tab, studio, work)
+            with gr.Tab("Scores", id="scores") as tab:
                 _view("board", "scores")
-            with gr.Tab("Discover", id="discover"):
-                finder.build(page, studio, work)
+                tab.select(None, None, None, js="() => disentangle.board?.()", **inversion.QUIET)
+            with gr.Tab("Discover", id="discover") as tab:
+                finder.build(page, tab, studio, work)
         api.add(studio)
         page.unload(work.forget)
     page.queue(max_size=WAITING, default_concurrency_limit=os.cpu_count(), api_open=False)

@@ -1,5 +1,6 @@
 """What the page says of a run and its directions: the sliders, as HTML that goes in as it is."""
 
+from shlex import quote
 from typing import Any
 
 from disentangle.apps.page import render_template
@@ -10,6 +11,9 @@ Json = dict[str, Any]
 
 SHOWN = 10
 """Sliders of a layer in sight; the rest is behind a fold."""
+
+GALLERY = 48
+"""Inverted pictures in sight, the newest."""
 
 KINDS = {"gan": "GAN", "vae": "VAE", "diffusion": "diffusion model"}
 SAID = {
@@ -27,7 +31,9 @@ SAID = {
 def runs(studio: Studio) -> Json:
     """Which runs there are, or what to type where there is none."""
     names = studio.names()
-    return {"runs": names, "empty": "" if names else render_template("traverse/empty.html.jinja", path=studio.path)}
+    command = quote(str(studio.path / "scenes"))
+    empty = "" if names else render_template("traverse/empty.html.jinja", path=studio.path, command=command)
+    return {"runs": names, "empty": empty}
 
 
 def choices(view: View) -> list[tuple[str, str]]:
@@ -89,9 +95,10 @@ def groups(view: View) -> tuple[list[Json], list[Json]]:
 def facts(view: View) -> str:
     """What the run is, in a line."""
     recipe = str(view.run.config.get("name", view.run.name))
+    names = dict.fromkeys([view.run.name, recipe])
     kind = KINDS.get(view.run.kind, view.run.kind)
     count = len(view.directions)
-    return f"{recipe} · {kind} · step {view.step:,} · {count} direction{'s' * (count != 1)}"
+    return f"{' · '.join(names)} · {kind} · step {view.step:,} · {count} direction{'s' * (count != 1)}"
 
 
 def described(view: View, weights: str = "", basis: str = "") -> Json:
@@ -114,7 +121,7 @@ def described(view: View, weights: str = "", basis: str = "") -> Json:
         "note": view.note,
         "problem": problem[:1].upper() + problem[1:],
         "choices": choices(view),
-        "pictures": pictures(view.run),
+        "pictures": pictures(view.run)[:GALLERY],
         "count": len(view.directions),
         "rows": [row(view, k) for k in view.order],
         "html": render_template("traverse/sliders.html.jinja", groups=grouped, still=still),

@@ -45,48 +45,63 @@ def add(app: FastAPI, studio: Studio) -> None:
     """Add the routes to the server that is being built."""
     room = Room()
 
-    def get(path: str, make: Callable[[Request], Response]) -> None:
+    def get(path: str, make: Callable[[Request], Response], many: bool = False) -> None:
         async def answer(request: Request) -> Response:
-            return await room.work(request, functools.partial(make, request))
+            limit = room.opening if not _is_open(studio, request) else room.drawing if many else room.quick
+            return await room.work(request, functools.partial(make, request), limit)
 
         app.add_api_route(path, answer, methods=["GET"], include_in_schema=False)
 
     get("/picture.png", lambda request: _picture(studio, request))
     get("/original.png", lambda request: _original(studio, request))
-    get("/app/strip", lambda request: JSONResponse(_strip(studio, request)))
+    get("/app/strip", lambda request: JSONResponse(_strip(studio, request)), many=True)
     get("/app/runs", lambda request: JSONResponse(panel.runs(studio)))
     get("/app/run", lambda request: JSONResponse(_run(studio, request)))
     get("/app/compare", lambda request: JSONResponse(_compare(studio, request)))
     get("/app/scores", lambda request: JSONResponse(scores.tab(studio.run(request.query_params.get("run", "")))))
     for file in ("strip.png", "grid.png", "loop.gif", "loop.mp4"):
-        get(f"/{file}", functools.partial(_file, studio, file))
+        get(f"/{file}", functools.partial(_file, studio, file), many=True)
 
     async def name(request: Request) -> Response:
         body = await request.body()
-        return await room.work(request, lambda: JSONResponse(_name(studio, request, body)))
+        return await room.work(request, lambda: JSONResponse(_name(studio, request, body)), room.opening)
 
     app.add_api_route("/app/name", name, methods=["POST"], include_in_schema=False)
 
 
 class Room:
-    """Where requests wait for a processor. One whose page has given up by then is not worked on."""
+    """Where requests wait for a processor. One whose page has given up by then is not worked on.
+
+    Requests for a run that has to be opened first, which may take a while, wait apart, and so do those for many
+    pictures at once: the one picture that a slider moves overtakes them.
+    """
 
     def __init__(self) -> None:
-        self.limit = anyio.CapacityLimiter(os.cpu_count() or 1)
+        cores = os.cpu_count() or 1
+        self.quick = anyio.CapacityLimiter(cores)
+        self.drawing = anyio.CapacityLimiter(max(1, cores // 2))
+        self.opening = anyio.CapacityLimiter(2)
         self.waiting = 0
 
-    async def work(self, request: Request, make: Callable[[], Response]) -> Response:
+    async def work(self, request: Request, make: Callable[[], Response], limit: anyio.CapacityLimiter) -> Response:
         """The response that ``make`` gives, in a thread; what goes wrong becomes one in words."""
         if self.waiting >= WAITING:
             return _words("the server is busy: try again in a moment", 503)
         self.waiting += 1
         try:
-            async with self.limit:
+            async with limit:
                 if await request.is_disconnected():
                     return Response(status_code=CLOSED)
                 return await anyio.to_thread.run_sync(_safe, make)
         finally:
             self.waiting -= 1
+
+
+def _is_open(studio: Studio, request: Request) -> bool:
+    """Whether all that a request is about is in memory already."""
+    given = request.query_params
+    about = [(given[f"run{i}"], given.get(f"directions{i}") or "auto") for i in ("", 1, 2) if f"run{i}" in given]
+    return all(studio.opened(run, directions) is not None for run, directions in about)
 
 
 def _safe(make: Callable[[], Response]) -> Response:
@@ -210,6 +225,9 @@ def _name(studio: Studio, request: Request, body: bytes) -> Json:
     view = studio.open(run, directions)
     if seen != view.fingerprint:
         raise Changed(f"the run {run} or its directions have changed since the page was loaded: reload it")
+    named = list(zip(view.directions.names, view.directions.notes))
+    if 0 <= k < len(named) and given.get("was", [*named[k]]) != [*named[k]]:
+        raise Changed(f"somebody has called it {named[k][0]!r} since the page was loaded: reload it")
     return panel.described(studio.rename(view, k, name, note))
 
 

@@ -1,6 +1,7 @@
 """The tab of a run's scores: the parts of its report, and how well conditioned its layers were."""
 
 from collections.abc import Sequence
+from shlex import quote
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,7 +25,7 @@ def tab(run: Run) -> Json:
         try:
             values = judged(report, "") | matrices(report)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            problem = f"report.json is damaged ({type(error).__name__}: {str(error)[:80]})"
+            problem = f"its report is damaged ({type(error).__name__}: {str(error)[:80]})"
             report = None
     rows, lines = _rows(run), []
     for layer, curve in curves_of(rows, KAPPA).items():
@@ -36,6 +37,7 @@ def tab(run: Run) -> Json:
         **{name: values[name] for name in ("cards", "verdict", "legend", "ranges", "notes", "heatmaps", "left_out")},
         run=run.name,
         path=run.path,
+        command=quote(str(run.path)),
         recipe=run.config.get("name", "RECIPE"),
         step=None if report is None else report.get("step"),
         stale=report is not None and bool(run.checkpoints()) and report.get("step") not in (None, run.step),
@@ -54,11 +56,13 @@ def _report(run: Run) -> tuple[Json | None, str]:
     except FileNotFoundError:
         return None, ""
     except (OSError, UnicodeDecodeError) as error:
-        return None, f"report.json cannot be read ({error})"
+        return None, f"its report cannot be read ({error})"
     try:
         report: Json = dict(ADAPTER.validate_json(text))
     except ValidationError as error:
-        return None, f"report.json is damaged or of another version ({error.error_count()} places)"
+        if any(each["loc"] == ("version",) and each["type"] == "literal_error" for each in error.errors()):
+            return None, "its report was written by another version of this program"
+        return None, "its report is damaged"
     return report, ""
 
 

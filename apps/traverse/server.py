@@ -1,14 +1,19 @@
 """The server: the page, its routes, and a guard before all of them."""
 
+import asyncio
 import logging
 import socket
 import threading
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import torch
 import uvicorn
 from fastapi import FastAPI
+from gradio.utils import get_upload_folder
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from disentangle.apps.studio import Studio
 from disentangle.apps.traverse import routes
@@ -22,6 +27,37 @@ PATIENCE = 30.0
 """Seconds that a server may take to begin."""
 CONNECTIONS = 512
 """Requests at once; one more is told to come again."""
+HEADER_PATIENCE = 15.0
+"""Seconds for the head of a request, so that connections that say nothing take nobody's place."""
+
+
+class Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """Uvicorn's protocol, which by itself waits for the head of a request without end."""
+
+    timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """The first request may begin."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Part of a request has come: the last of its head, or not yet."""
+        super().data_received(data)
+        self._watch()
+
+    def _watch(self) -> None:
+        waiting = self.cycle is None or self.cycle.response_complete
+        if self.timer is not None and not waiting:
+            self.timer.cancel()
+            self.timer = None
+        elif self.timer is None and waiting:
+            self.timer = self.loop.call_later(HEADER_PATIENCE, self._give_up)
+
+    def _give_up(self) -> None:
+        self.timer = None
+        if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
+            self.transport.close()
 
 
 @dataclass(frozen=True)
@@ -54,9 +90,13 @@ def application(studio: Studio, host: str, port: int) -> FastAPI:
     """The application, without its guard."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     routes.add(app, studio)
+    page = build(studio)
+    if not hasattr(page, "has_launched"):
+        raise RuntimeError("this version of Gradio is not known to check which files a request may name")
+    page.has_launched = True  # a page that is mounted and not launched takes any file that a request names
     return gr.mount_gradio_app(  # type: ignore[no-any-return]
         app,
-        build(studio),
+        page,
         path="/",
         server_name=host,
         server_port=port,
@@ -84,7 +124,9 @@ def serve(studio: Studio, host: str, listener: socket.socket) -> Serving:
     torch.set_num_threads(1)
     port = int(listener.getsockname()[1])
     config = uvicorn.Config(
-        Guard(application(studio, host, port)),
+        Guard(application(studio, host, port), Path(get_upload_folder())),
+        http=Impatient,
+        proxy_headers=False,
         log_level="warning",
         access_log=False,
         ws="none",

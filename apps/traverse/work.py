@@ -28,14 +28,17 @@ class Job(Generic[Result]):
 
     Args:
         task: what to do; it is given the function to report with.
+        begin: whether to do it at all; a job that does not begin was cancelled.
     """
 
-    def __init__(self, task: Callable[[Progress], Result]) -> None:
+    def __init__(self, task: Callable[[Progress], Result], begin: bool = True) -> None:
         self.share, self.doing = 0.0, "beginning"
         self.result: Result | None = None
         self.error = ""
         self._task = task
         self._stop = threading.Event()
+        if not begin:
+            self._stop.set()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -76,16 +79,26 @@ class Work:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job[object]] = {}
+        self._waiting: set[str] = set()
         self._lock = threading.Lock()
+
+    def enter(self, request: gr.Request) -> str:
+        """A visitor has asked for work, which may have to wait for that of others; what to say, as HTML."""
+        with self._lock:
+            self._waiting.add(str(request.session_hash))
+        return words("Waiting for a turn.")
 
     def follow(self, visitor: str, task: Callable[[Progress], Result]) -> Iterator[Job[Result]]:
         """Run a task, and yield its job every now and then, at last when it has ended.
 
-        Whoever stops listening stops the job, and so does another job of the same visitor's.
+        Whoever stops listening stops the job, and so does another job of the same visitor's. It does not begin where
+        the visitor has cancelled it while it was waiting.
         """
-        job = Job(task)
         with self._lock:
+            wanted = visitor in self._waiting
+            self._waiting.discard(visitor)
             before = self._jobs.get(visitor)
+            job = Job(task, begin=wanted)
             self._jobs[visitor] = job  # type: ignore[assignment]
         if before is not None:
             before.stop()
@@ -99,21 +112,16 @@ class Work:
                 if self._jobs.get(visitor) is job:
                     del self._jobs[visitor]
 
-    def stop(self, visitor: str) -> bool:
-        """Stop the visitor's job; whether there was one."""
+    def stop(self, visitor: str) -> None:
+        """Stop the visitor's job, whether it is under way or still waits for its turn."""
         with self._lock:
+            self._waiting.discard(visitor)
             job = self._jobs.get(visitor)
         if job is not None:
             job.stop()
-        return job is not None
-
-    def told_to_stop(self, request: gr.Request) -> str:
-        """A visitor has pressed the button; what to say, as HTML."""
-        stopped = self.stop(str(request.session_hash))
-        return words("Cancelled: nothing was kept." if stopped else "There is nothing to cancel.")
 
     def forget(self, request: gr.Request) -> None:
-        """A visitor has closed the page."""
+        """A visitor has pressed Cancel, or closed the page. What follows the job says what came of it."""
         self.stop(str(request.session_hash))
 
 

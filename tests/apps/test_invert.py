@@ -124,6 +124,19 @@ def test_pictures_are_fitted() -> None:
     assert fit_image(Image.new("L", (5, 7), 9), 3, 8).unique().tolist() == [9]
 
 
+def test_a_checkpoint_that_comes_meanwhile_changes_nothing(tmp_path: Path) -> None:
+    run = gan_run(tmp_path / "grey")
+    before = run.weights_hash()
+
+    def late(share: float, words: str) -> None:
+        if run.step == 10:
+            gan_run(run.path, seed=1, step=20)
+
+    image = Image.new("L", (32, 32), 90)
+    found = invert.search(run, run.load_generator(), image, steps=2, perceptual=False, progress=late)
+    assert (found.kept.weights, run.step) == (before, 20)
+
+
 def test_a_generated_picture_is_inverted_back(tmp_path: Path) -> None:
     run = gan_run(tmp_path / "grey")
     generator = run.load_generator()

@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -91,9 +92,38 @@ def test_old_generators_make_room_and_their_views_go_with_them(studio: Studio, m
 
 def test_views_are_bounded(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "KEPT", 2)
-    for method in ("subspace", "weights", "random"):
+    for method in ("subspace", "weights", "subspace", "random"):
         studio.open("grey", method)
-    assert list(studio._views) == [("grey", "weights"), ("grey", "random")]
+    assert list(studio._views) == [("grey", "subspace"), ("grey", "random")], "what was asked for longest ago went"
+
+
+def test_a_checkpoint_that_comes_while_a_run_is_opened_is_seen(
+    studio: Studio, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Run.load_generator
+
+    def late(run: Run, **options: Any) -> Any:
+        monkeypatch.setattr(Run, "load_generator", load)
+        gan_run(runs / "grey", seed=1, step=20)
+        return load(run, **options)
+
+    monkeypatch.setattr(Run, "load_generator", late)
+    first = studio.open("grey", "weights")
+    run = Run.open(runs / "grey")
+    assert (first.step, first.weights) == (10, run.weights_hash(10))
+    assert first.directions.weights == first.weights
+    old = run.load_generator(step=10)
+    latents = old.sample_latents(1, torch.Generator().manual_seed(0))
+    assert torch.equal(first.generator.synthesize(latents), old.synthesize(latents))
+    second = studio.open("grey", "weights")
+    assert (second.step, second.weights) == (20, run.weights_hash(20))
+
+
+def test_what_is_open_waits_for_nothing(studio: Studio) -> None:
+    grey = studio.open("grey", "subspace")
+    with studio._opening:
+        assert studio.opened("grey", "subspace") is grey is studio.open("grey", "subspace")
+        assert studio.opened("colour") is None
 
 
 def test_directions_that_are_not_there_are_named_with_what_finds_them(studio: Studio, runs: Path) -> None:

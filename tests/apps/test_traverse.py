@@ -1,7 +1,9 @@
 """The app over HTTP, without a browser: what it answers, what it refuses, and that it lives on."""
 
 import base64
+import dataclasses
 import json
+import os
 import socket
 import threading
 import time
@@ -9,17 +11,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
+import torch
+from fastapi import Response
+from fastapi.testclient import TestClient
+from gradio import Request
 from gradio_client import Client
 
 from disentangle.apps.edit import Edit
 from disentangle.apps.studio import Studio, picture
-from disentangle.apps.traverse import launch, scores
+from disentangle.apps.traverse import compare, launch, scores, server
 from disentangle.apps.traverse.guard import LARGEST_BODY, LARGEST_UPLOAD
-from disentangle.apps.traverse.work import Job, Progress, Stopped
+from disentangle.apps.traverse.routes import WAITING, Room
+from disentangle.apps.traverse.work import Job, Stopped, Work
+from disentangle.directions import Progress
 from disentangle.errors import UserError
 from disentangle.pictures import png_bytes, to_pil
+from disentangle.training.run import Run
 from tests.runs import gan_run, recorded_run, vae_run
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -84,6 +94,7 @@ def test_what_is_known_of_directions(client: Client) -> None:
         (("../grey", 0, "weights", []), "is no name"),
         (("grey", -1, "weights", []), "seed must lie between"),
         (("grey", 1.5, "weights", []), "whole number"),
+        (("grey", 10**400, "weights", []), "far too large"),
         (("grey", 0, "weights", [1.0] * 19), "19 coordinates for 18 directions"),
         (("grey", 0, "weights", [1e30]), "between -10 and 10"),
         (("grey", 0, "weights", ["x"]), "finite number"),
@@ -156,6 +167,8 @@ FOREIGN = [
     {"host": ""},
     {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
     {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors"},
+    {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"},
+    {"host": "127.0.0.1:evil.example"},
 ]
 
 
@@ -186,6 +199,12 @@ def test_the_page_itself_is_its_own(app: httpx.Client) -> None:
         assert answer.status_code == 200
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert "https://" not in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    clicked = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    assert app.get("/?run=grey", headers=clicked).status_code == 200
+    assert app.get("/loop.gif?run=grey&along=0", headers=clicked).status_code == 403
+    forwarded = app.get("/config", headers={"x-forwarded-host": "evil.example", "x-forwarded-proto": "https"})
+    assert "evil.example" not in forwarded.text
     port = app.base_url.port
     assert app.get("/", headers={"host": f"localhost:{port}", "origin": f"http://localhost:{port}"}).status_code == 200
 
@@ -223,6 +242,68 @@ def test_no_file_can_be_read(app: httpx.Client, runs: Path, route: str, path: st
     assert answer.split()[1] in (b"400", b"403", b"404", b"405", b"307", b"422", b"500"), answer[:300]
     for secret in (b"root:", b"a secret", b"no file can be read", b'"recipe"'):
         assert secret not in answer
+
+
+def joined(app: httpx.Client, function: int, data: list[Any]) -> str:
+    """What Gradio's queue answers to data that a page sends."""
+    session = "0123456789a"
+    body = {"data": data, "fn_index": function, "session_hash": session, "trigger_id": None, "event_data": None}
+    answer = app.post("/gradio_api/queue/join", json=body)
+    if answer.status_code != 200:
+        return answer.text
+    said = ""
+    with app.stream("GET", f"/gradio_api/queue/data?session_hash={session}") as stream:
+        for line in stream.iter_lines():
+            said += line
+            if "process_completed" in line or "close_stream" in line:
+                break
+    return said
+
+
+@pytest.mark.parametrize("meta", [{"meta": {"_type": "gradio.FileData"}}, {}])
+@pytest.mark.parametrize("place", ["run", "picture"])
+def test_a_request_names_no_file_that_was_not_uploaded(
+    app: httpx.Client, runs: Path, place: str, meta: dict[str, Any]
+) -> None:
+    config = app.get("/config").json()
+    ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
+    wanted = [ids["picture-run"], ids["picture-file"]]
+    invert = next(each["id"] for each in config["dependencies"] if each["inputs"][:2] == wanted)
+    render = next(each["id"] for each in config["dependencies"] if each["api_name"] == "render")
+    for path in (runs.parent / "secret.txt", "/dev/zero", "http://127.0.0.1:1/x.png", "../secret.txt", "/etc/passwd"):
+        file = {"path": str(path), **meta}
+        given = [file, None, 0] if place == "run" else ["grey", file, 0]
+        for said in (joined(app, invert, given), joined(app, render, ["grey", 0, "auto", [], 1, file, "", ""])):
+            assert said == "a request may name no file but those that were uploaded"
+    nested = {"data": ["grey", 0, "auto", [{"x": {"path": "/etc/passwd", **meta}}], 1.0, "", "", ""]}
+    assert app.post("/gradio_api/call/render", json=nested).status_code == 403
+    assert app.get("/picture.png?run=grey").status_code == 200
+
+
+def test_gradio_looks_at_paths_too(runs: Path, tmp_path: Path) -> None:
+    """Were the guard not there."""
+    (tmp_path / "x.txt").write_text("x")
+    page = server.application(Studio(runs), "127.0.0.1", 0)
+    with TestClient(page) as alone:
+        file = {"path": str(tmp_path / "x.txt"), "meta": {"_type": "gradio.FileData"}}
+        called = alone.post("/gradio_api/call/render", json={"data": ["grey", 0, "auto", [], 1.0, file, "", ""]})
+        answer = alone.get(f"/gradio_api/call/render/{called.json()['event_id']}").text
+    assert "event: error" in answer
+    assert "not uploaded by a user" in answer
+
+
+def test_a_connection_that_says_nothing_is_closed(app: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEADER_PATIENCE", 0.3)
+    whole = f"GET /picture.png?run=grey HTTP/1.1\r\nHost: {HOST}:{app.base_url.port}\r\n\r\n".encode()
+    for said in ((b"",), (b"GET / HTTP/1.1\r\nHost: 127",), (whole, b"GET /")):
+        with socket.create_connection((HOST, app.base_url.port)) as raw:
+            raw.settimeout(20)
+            for part in said:
+                raw.sendall(part)
+                if part == whole:
+                    assert raw.recv(65536).startswith(b"HTTP/1.1 200")
+            while raw.recv(65536):
+                pass
 
 
 def test_bodies_are_bounded(app: httpx.Client) -> None:
@@ -357,6 +438,147 @@ def test_a_job_can_be_stopped_and_reports(caplog: pytest.LogCaptureFixture) -> N
     finished.stop()
     with pytest.raises(Stopped):
         finished._report(0.5, "")
+
+
+def test_work_that_is_cancelled_before_its_turn_does_not_begin() -> None:
+    work, visitor, begun = Work(), Request(session_hash="v"), []
+
+    def task(progress: Progress) -> str:
+        begun.append(1)
+        while not begun[2:]:
+            progress(0.5, "at it")
+            time.sleep(0.005)
+        return "done"
+
+    assert "Waiting" in work.enter(visitor)
+    work.forget(visitor)
+    (job,) = work.follow("v", task)
+    assert (job.result, job.error, begun) == (None, "Cancelled: nothing was kept.", [])
+    for end in (lambda jobs: work.forget(visitor), lambda jobs: jobs.close()):
+        work.enter(visitor)
+        jobs = work.follow("v", task)
+        job = next(jobs)
+        assert job.result is None
+        end(jobs)
+        assert job.wait(10)
+        assert job.error == "Cancelled: nothing was kept."
+        assert all(job.wait(0) for job in jobs)
+    begun[:] = []
+    for _ in range(2):
+        work.enter(visitor)
+    first = next(work.follow("v", task))
+    work.enter(visitor)
+    second = work.follow("v", task)
+    assert next(second) is not first
+    assert first.wait(10), "another job of the same visitor's ends the one before"
+    begun += [1, 1]
+    assert list(second)[-1].result == "done"
+
+
+class Asked:
+    """A request, as far as :class:`Room` looks at it."""
+
+    def __init__(self, gone: bool = False) -> None:
+        self.gone = gone
+
+    async def is_disconnected(self) -> bool:
+        return self.gone
+
+
+def test_requests_wait_for_a_processor_and_those_given_up_are_not_worked_on() -> None:
+    room, at_once, most = Room(), [0], [0]
+
+    def make() -> Response:
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        time.sleep(0.05)
+        at_once[0] -= 1
+        return Response("made")
+
+    async def ask() -> list[int]:
+        codes = [(await room.work(Asked(gone=True), make, room.quick)).status_code]  # type: ignore[arg-type]
+        assert most == [0]
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(room.work, Asked(), make, room.quick)
+        room.waiting = WAITING
+        return [*codes, (await room.work(Asked(), make, room.quick)).status_code]  # type: ignore[arg-type]
+
+    assert anyio.run(ask) == [499, 503]
+    assert most == [os.cpu_count()]
+    assert room.drawing.total_tokens < room.quick.total_tokens or os.cpu_count() == 1
+
+
+def test_only_pictures_that_stay_the_same_are_kept_by_browsers(app: httpx.Client) -> None:
+    weights = app.get("/app/run?run=grey").json()["weights"]
+    for query, kept in ((f"weights={weights}", True), (f"weights={weights}&move=0:1", False), ("seed=1", False)):
+        control = app.get(f"/picture.png?run=grey&{query}").headers["cache-control"]
+        assert (control == "private, max-age=600") == kept, query
+        assert kept or control == "no-store"
+
+
+def test_the_queue_is_bounded_and_a_closed_page_ends_its_work(app: httpx.Client) -> None:
+    config = app.get("/config").json()
+    assert config["enable_queue"]
+    assert any(target[1] == "unload" for each in config["dependencies"] for target in each["targets"])
+    assert set(app.get("/gradio_api/info").json()["named_endpoints"]) == {"/render", "/directions"}
+
+
+def test_what_moves_a_factor_most_is_compared_and_what_does_nothing_is_not(runs: Path) -> None:
+    view = Studio(runs).open("grey", "subspace")
+    found = view.directions
+    effects = torch.zeros(len(found), 2)
+    effects[:, 0] = torch.linspace(0.2, 0.9, len(found))
+    effects[3, 1] = 1.0
+    activeness = torch.ones(len(found))
+    activeness[[0, 17]] = 0.0
+    found = dataclasses.replace(
+        found, factors=("hue", "size"), effects=effects, activeness=activeness, readable=torch.ones(2)
+    )
+    view = dataclasses.replace(view, directions=found, order=tuple(found.ranking()))
+    assert (compare.best(view, "hue"), compare.best(view, "size"), compare.best(view, "shape")) == (16, 3, None)
+    ranks, factors = compare.pairs(view, view)
+    assert len(ranks) == 16
+    assert not {0, 17} & {side["place"] for row in ranks for side in row["sides"]}
+    assert [row["label"] for row in factors] == ["hue", "size"]
+
+
+def test_a_name_that_somebody_else_gave_is_not_overwritten(app: httpx.Client) -> None:
+    view = app.get("/app/run?run=colour&directions=coordinate").json()
+    body = {"run": "colour", "directions": "coordinate", "seen": view["seen"], "place": 1, "was": ["", ""], "note": ""}
+    assert app.post("/app/name", json=body | {"name": "mine"}).status_code == 200
+    answer = app.post("/app/name", json=body | {"name": "yours"})
+    assert (answer.status_code, "called it 'mine'" in answer.text) == (409, True)
+    assert app.post("/app/name", json=body | {"name": "ours", "was": ["mine", ""]}).status_code == 200
+
+
+def test_a_run_that_is_slow_to_open_holds_up_nobody_else(
+    app: httpx.Client, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert app.get("/picture.png?run=grey").status_code == 200
+    gan_run(runs / "slow")
+    ready, load = threading.Event(), Run.load_generator
+
+    def slowly(run: Run, **options: Any) -> Any:
+        assert run.name != "slow" or ready.wait(60)
+        return load(run, **options)
+
+    monkeypatch.setattr(Run, "load_generator", slowly)
+    codes: list[int] = []
+
+    def ask() -> None:
+        codes.append(httpx.get(f"{app.base_url}picture.png?run=slow", timeout=60).status_code)
+
+    askers = [threading.Thread(target=ask) for _ in range(8)]
+    for asker in askers:
+        asker.start()
+    time.sleep(0.5)
+    assert app.get("/picture.png?run=grey&seed=3").status_code == 200
+    assert codes == []
+    ready.set()
+    for asker in askers:
+        asker.join()
+    assert codes == [200] * 8
 
 
 def test_many_at_once_are_all_served(app: httpx.Client) -> None:

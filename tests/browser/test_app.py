@@ -290,6 +290,7 @@ def test_scores(visit: "Callable[..., Page]", shots: Path) -> None:
     page = visit("?run=grey")
     shown(page)
     go(page, "Scores")
+    assert page.input_value(".d-board [name=run]") == "grey"
     page.wait_for_selector(".d-report .chart")
     assert "disentangle evaluate" in page.locator(".d-report").inner_text()
     page.screenshot(path=shots / "scores.png")
@@ -323,6 +324,7 @@ def test_discover_and_cancel(visit: "Callable[..., Page]", runs: Path, shots: Pa
     page.locator("#discover-cancel").click()
     page.wait_for_selector("#discover-shown :text('Cancelled')")
     page.wait_for_timeout(500)
+    assert page.locator("#discover-shown").inner_text() == "Cancelled: nothing was kept."
     assert not (runs / "grey" / "directions" / "long").exists()
 
 
@@ -333,12 +335,19 @@ def test_a_picture_is_brought_inverted_and_steered(
     page = visit("?run=vivid")
     shown(page)
     go(page, "Picture")
-    page.locator("#picture-run input").click()
-    page.get_by_role("option", name="vivid").click()
+    wait_until(page, lambda: page.input_value("#picture-run input") == "vivid", "the run of Explore")
     page.locator("#picture-file input[type=file]").set_input_files(tmp_path / "mine.png")
     page.wait_for_selector("#picture-file :text('mine')")
     page.locator("#picture-steps input[type=number]").fill("3")
     page.locator("#picture-steps input[type=number]").press("Tab")
+    page.locator("#picture-start").click()
+    page.wait_for_selector("#picture-shown :text('They differ by')")
+    page.locator("#picture-steps input[type=number]").fill("900")
+    page.locator("#picture-start").click()
+    page.wait_for_selector("#picture-shown [role=progressbar]")
+    page.locator("#picture-cancel").click()
+    page.wait_for_selector("#picture-shown :text('Cancelled')")
+    page.locator("#picture-steps input[type=number]").fill("4")
     page.locator("#picture-start").click()
     page.wait_for_selector("#picture-shown :text('They differ by')")
     page.screenshot(path=shots / "picture.png")
@@ -360,6 +369,11 @@ def test_a_damaged_or_missing_run_is_named_and_the_page_goes_on(visit: "Callable
     page.wait_for_selector(".d-message:has-text('hurt')")
     assert page.input_value(".d-explore [name=run]") == "grey"
     assert shown(page) == before
+    odd = visit("?run=grey&directions=subspace&move=99:1,0:50,1:nan,2:1&seed=9007199254740993&truncation=9")
+    odd.wait_for_selector(
+        ".d-message:has-text('Left out: move=1:nan, truncation=9, seed=9007199254740993, move=99:1, move=0:50')"
+    )
+    assert settled(odd).coordinates == ((2, 1.0),)
     gone = visit("?run=gone")
     gone.wait_for_selector(".d-message:has-text('no run gone')")
     gone.select_option(".d-explore [name=run]", "vivid")
@@ -372,8 +386,10 @@ def test_no_runs_say_what_to_type(visit: "Callable[..., Page]", tmp_path: Path, 
         page = visit(address=empty.local_url)
         page.wait_for_selector(".d-empty :text('disentangle train scenes-beta-tcvae')")
         page.screenshot(path=shots / "empty.png")
+        assert not page.locator(".d-explore [name=run]").is_visible()
         for tab in ("Compare", "Picture", "Scores", "Discover"):
             go(page, tab)
+            page.wait_for_selector(".d-empty:visible :text('disentangle train scenes-beta-tcvae')")
         page.locator("#discover-start").click()
         page.wait_for_selector("#discover-shown :text('choose a run first')")
     finally:
@@ -438,6 +454,14 @@ def test_the_keyboard_reaches_everything(visit: "Callable[..., Page]") -> None:
         "[...document.querySelectorAll('.d-app img')].filter((image) => image.src && !image.alt).length"
     )
     assert unnamed == 0
+    for name in ("Truncation", "Link to this picture", "Seed"):
+        assert page.locator(".d-explore").get_by_label(name, exact=True).is_visible(), name
+    chosen = page.locator(".d-gallery button")
+    assert page.locator(".d-gallery button[tabindex='0']").count() == 1, "one stop for all samples"
+    chosen.first.focus()
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "Enter"):
+        page.keyboard.press(key)
+    assert settled(page).seed == 1
 
 
 def test_a_dragged_slider_queues_no_stale_work(visit: "Callable[..., Page]", runs: Path) -> None:
