@@ -1,5 +1,6 @@
 """The eigenvectors of the mean of ``JᵀJ`` over the Jacobians of many pictures: formed, or by their products alone."""
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -16,7 +17,7 @@ FEW = 16
 """Directions that an iteration, whose time grows with them, finds unasked."""
 PROBES = 8
 CONVERGED = 1e-3
-"""Radians by which an iteration may still turn the directions."""
+"""Radians by which the directions that an iteration gives may be off, as far as its last turn and values tell."""
 
 
 class Pictures:
@@ -95,7 +96,7 @@ def iterating(task: Task, pictures: Pictures, iterations: int) -> tuple[Found, d
     every = range(len(pictures))
     halving = len(pictures) > 1
     share = 0.5 if halving else 1.0
-    values, vectors, turned = iterate(pictures, every, start, count, iterations, _part(task.progress, 0.0, share))
+    values, vectors, error = iterate(pictures, every, start, count, iterations, _part(task.progress, 0.0, share))
     total = float(values.sum()) + _rest(pictures, vectors, draw)
     stability = None
     if halving:
@@ -106,7 +107,7 @@ def iterating(task: Task, pictures: Pictures, iterations: int) -> tuple[Found, d
         stability = half_stability(vectors[:count], *halves)
     how = {
         "total": f"the directions' own and, of the rest, Hutchinson's estimate of {PROBES} probes a picture",
-        "turned": round(float(torch.rad2deg(torch.tensor(turned))), 4),
+        "error": round(math.degrees(error), 4),
     }
     return Found("", vectors[:count], values.sqrt(), total, stability), how
 
@@ -114,7 +115,13 @@ def iterating(task: Task, pictures: Pictures, iterations: int) -> tuple[Found, d
 def iterate(
     pictures: Pictures, which: Sequence[int], start: Tensor, count: int, iterations: int, progress: Progress
 ) -> tuple[Tensor, Tensor, float]:
-    """``V ← orth(mean of JᵀJ V)`` until the first ``count`` directions stand still.
+    r"""``V ← orth(mean of JᵀJ V)`` until the first ``count`` directions are known.
+
+    A direction of eigenvalue :math:`\lambda` of which the block misses the small angle :math:`e`, and that of an
+    eigenvector of :math:`\mu < \lambda`, is mapped to one that it misses :math:`e \mu / \lambda` of: it turns out of the
+    block by :math:`e (1 - \mu / \lambda)` alone, however far it has to go. So the error is the turn over that, with
+    :math:`\lambda` the last value wanted. The largest :math:`\mu` is the first that is left out, at most the last of
+    the block.
 
     Args:
         pictures: whose Jacobians.
@@ -125,31 +132,34 @@ def iterate(
         progress: is told after each.
 
     Returns:
-        The ``b`` largest eigenvalues, in descending order, their eigenvectors as rows, and by how many radians the
-        last iteration turned the wanted ones out of the block.
+        The ``b`` largest eigenvalues, in descending order, their eigenvectors as rows, and the estimated error of the
+        wanted ones, in radians, at most π/2.
     """
     block = _orthonormal(start)
-    turned = torch.pi / 2
+    rounding = 10 * torch.finfo(pictures.latents.dtype).eps
+    error = math.pi / 2
     for iteration in range(1, iterations + 1):
         products = torch.stack([pictures.returned(i, block) for i in which]).mean(0)
         # The best that this block knows of the eigenvectors (Rayleigh, Ritz); the next one is what they are mapped to.
         values, turns = _decomposed(block @ products.mT)
         known, mapped = turns @ block, turns @ products
         # What is smaller drowns in the rounding of the products, and any direction will do for it.
-        above = int((values[:count] > 10 * torch.finfo(pictures.latents.dtype).eps * values[0]).sum())
+        above = int((values[:count] > rounding * values[0]).sum())
         turned = float(principal_angles(mapped[:above], block)[-1]) if above else 0.0
-        progress(iteration / iterations, f"iteration {iteration}: turned by {turned * 180 / torch.pi:.2g}°")
-        if turned < CONVERGED:
+        apart = 1.0 - float(values[-1] / values[above - 1]) if above else 1.0
+        error = turned if turned <= rounding else min(turned / max(apart, rounding), math.pi / 2)
+        progress(iteration / iterations, f"iteration {iteration}: off by about {math.degrees(error):.2g}°")
+        if error < CONVERGED:
             break
         block = _orthonormal(mapped)
     else:
         warnings.warn(
-            f"after {iterations} iterations the Jacobian's directions still turn by {turned * 180 / torch.pi:.2g} "
-            "degrees: allow more iterations, or take solver exact",
+            f"after {iterations} iterations the Jacobian's directions are still off by about "
+            f"{math.degrees(error):.2g} degrees: allow more iterations, or take solver exact",
             DisentangleWarning,
             stacklevel=2,
         )
-    return values, known, turned
+    return values, known, error
 
 
 def _rest(pictures: Pictures, vectors: Tensor, draw: torch.Generator) -> float:
