@@ -69,6 +69,22 @@ class GivenLatents(nn.Module):
         return (Projection("layer 1", "bend.weight", slice(0, self.latent_size), lambda: self.slopes[0].diag()),)
 
 
+class OnePixel:
+    """Pictures of one pixel, a function of the latents ``(n, d)``."""
+
+    def __init__(self, latent_size: int, function: Callable[[Tensor], Tensor]) -> None:
+        self.latent_size, self.function = latent_size, function
+
+    def sample_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        return torch.randn(n, self.latent_size, generator=generator)
+
+    def synthesize(self, latents: Tensor) -> Tensor:
+        return self.function(latents)[:, None, None, None]
+
+    def projections(self) -> tuple[()]:
+        return ()
+
+
 def made(vectors: Tensor, values: list[float] | None = None, **changes: object) -> Directions:
     """Directions of these vectors and singular values, ``k, …, 2, 1`` by default, in one layer."""
     k = len(vectors)

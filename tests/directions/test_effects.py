@@ -115,7 +115,7 @@ def test_batches_seed_and_progress() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"samples": 0}, "a sample, a batch of one and two positions at least, got 0"),
+        ({"samples": 0}, "at least one sample and a batch of one, got 0"),
         ({"positions": (0.0,)}, "two positions"),
         ({"readable": torch.ones(3)}, "expected readable of 2 factors"),
         ({"noise": torch.tensor([0.0, 1.5])}, "expected noise of 2 factors"),

@@ -80,6 +80,12 @@ class Result:
     seeded: bool = False
 
 
+def within(progress: Progress, start: float, size: float, prefix: str = "") -> Progress:
+    """The progress of a part of some work, that begins at the share ``start`` of the whole and takes ``size`` of it;
+    what the part says comes after ``prefix``."""
+    return lambda share, text: progress(start + size * share, prefix + text)
+
+
 def chosen_projections(task: Task, possible: Sequence[Projection] | None = None) -> list[Projection]:
     """The layers that a task names, in the network's order.
 

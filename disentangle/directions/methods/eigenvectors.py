@@ -9,7 +9,7 @@ from torch import Tensor
 
 from disentangle.directions.angles import principal_angles
 from disentangle.directions.matching import half_stability
-from disentangle.directions.methods.base import MARGIN, Found, Progress, Task, gram
+from disentangle.directions.methods.base import MARGIN, Found, Progress, Task, gram, within
 from disentangle.directions.methods.derivatives import Derivative
 from disentangle.errors import DisentangleWarning, UserError
 
@@ -96,13 +96,13 @@ def iterating(task: Task, pictures: Pictures, iterations: int) -> tuple[Found, d
     every = range(len(pictures))
     halving = len(pictures) > 1
     share = 0.5 if halving else 1.0
-    values, vectors, error = iterate(pictures, every, start, count, iterations, _part(task.progress, 0.0, share))
+    values, vectors, error = iterate(pictures, every, start, count, iterations, within(task.progress, 0.0, share))
     total = float(values.sum()) + _rest(pictures, vectors, draw)
     stability = None
     if halving:
         halves = []
         for j in range(2):
-            report = _part(task.progress, 0.5 + 0.25 * j, 0.25)
+            report = within(task.progress, 0.5 + 0.25 * j, 0.25)
             halves.append(iterate(pictures, every[j::2], vectors, count, iterations, report)[1])
         stability = half_stability(vectors[:count], *halves)
     how = {
@@ -117,11 +117,10 @@ def iterate(
 ) -> tuple[Tensor, Tensor, float]:
     r"""``V ← orth(mean of JᵀJ V)`` until the first ``count`` directions are known.
 
-    A direction of eigenvalue :math:`\lambda` of which the block misses the small angle :math:`e`, and that of an
-    eigenvector of :math:`\mu < \lambda`, is mapped to one that it misses :math:`e \mu / \lambda` of: it turns out of the
-    block by :math:`e (1 - \mu / \lambda)` alone, however far it has to go. So the error is the turn over that, with
-    :math:`\lambda` the last value wanted. The largest :math:`\mu` is the first that is left out, at most the last of
-    the block.
+    Let the block miss a wanted direction, of eigenvalue :math:`\lambda`, by a small angle :math:`e` towards an
+    eigenvector of :math:`\mu < \lambda`. Of that the map leaves :math:`e \mu / \lambda`: it turns the direction by
+    :math:`e (1 - \mu / \lambda)` alone, however far there is to go. So the error is the turn over that factor, with
+    :math:`\lambda` the last value wanted and :math:`\mu` the first left out, which is at most the last of the block.
 
     Args:
         pictures: whose Jacobians.
@@ -188,8 +187,3 @@ def _orthonormal(rows: Tensor) -> Tensor:
     """An orthonormal basis, as rows, that begins with the span of the first rows."""
     basis: Tensor = torch.linalg.qr(rows.mT).Q
     return basis.mT
-
-
-def _part(progress: Progress, start: float, size: float) -> Progress:
-    """Progress of a part of the work."""
-    return lambda share, text: progress(start + size * share, text)
