@@ -18,6 +18,8 @@ from disentangle.errors import UserError
 
 VERSION = 2
 SUFFIX = ".safetensors"
+FILE = f"directions{SUFFIX}"
+"""What a file of directions is called in its folder."""
 TENSORS = ("vectors", "singular_values", "shares", "gaps", "sigma")
 """What every direction has."""
 MEASURED = ("activeness", "step_sizes", "stability", "seed_stability", "effects", "readable")
@@ -63,7 +65,8 @@ class Directions:
         notes: ``k`` notes that people wrote.
 
     Raises:
-        ValueError: where the shapes do not fit together or a vector is not of unit length.
+        ValueError: where the shapes do not fit together, a number is not finite (but for gaps), or a vector is not of
+            unit length.
     """
 
     vectors: Tensor
@@ -96,6 +99,8 @@ class Directions:
             tensor = getattr(self, name)
             if tensor is not None and tuple(tensor.shape) != shape:
                 raise ValueError(f"expected {name} of shape {shape}, got {tuple(tensor.shape)}")
+            if tensor is not None and (unknown := _unknown(tensor, name)):
+                raise ValueError(f"expected {name} of finite numbers, got {unknown} of {tensor.numel()} that are not")
         for name in ("names", "notes"):
             if not getattr(self, name):
                 object.__setattr__(self, name, ("",) * k)
@@ -289,10 +294,16 @@ class Directions:
             raise UserError(f"{path} is damaged ({error}): {mend}") from error
 
 
+def _unknown(tensor: Tensor, name: str) -> int:
+    """How many numbers are not finite; a gap may be infinite."""
+    known = tensor.isfinite() | tensor.isposinf() if name == "gaps" else tensor.isfinite()
+    return int((~known).sum())
+
+
 def _file(path: Path | str) -> Path:
     """The file that a path names."""
     path = Path(path)
-    return path if path.suffix == SUFFIX else path / f"directions{SUFFIX}"
+    return path if path.suffix == SUFFIX else path / FILE
 
 
 def _metadata(data: bytes) -> dict[str, Any]:

@@ -41,6 +41,22 @@ def test_the_dataclass_refuses_what_does_not_fit(directions: Directions) -> None
             dataclasses.replace(directions, **change)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", [*TENSORS[1:], *MEASURED])
+def test_the_dataclass_refuses_numbers_that_are_none(directions: Directions, name: str) -> None:
+    filled = dataclasses.replace(
+        directions, factors=("hue",), **{name: torch.ones(5) for name in MEASURED[:4]},
+        effects=torch.ones(5, 1), readable=torch.ones(1),
+    )  # fmt: skip
+    for value in (math.nan, -math.inf, math.inf):
+        wrong = getattr(filled, name).clone()
+        wrong[-1] = value
+        if (name, value) == ("gaps", math.inf):
+            assert dataclasses.replace(filled, gaps=wrong).gaps[-1] == math.inf
+            continue
+        with pytest.raises(ValueError, match=f"expected {name} of finite numbers, got 1 of [15] that are not"):
+            dataclasses.replace(filled, **{name: wrong})  # type: ignore[arg-type]
+
+
 def test_ranking_puts_doubtful_ones_after_good_ones_and_still_ones_last(directions: Directions) -> None:
     assert directions.repeated.tolist() == [False, True, True, False, False]
     assert directions.ranking() == [0, 3, 4, 1, 2]
