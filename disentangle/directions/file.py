@@ -196,13 +196,16 @@ class Directions:
         """Indices of the directions, those worth a look first.
 
         First those that nothing speaks against, then the arbitrary (repeated or unstable) ones, then the still ones;
-        in each group by activeness, times purity where factors were measured, or by singular value where neither was.
+        in each group by activeness, times purity of those that move a known factor (of as much, by activeness alone),
+        or by singular value where activeness was not measured.
         """
-        key = (self.singular_values if self.activeness is None else self.activeness).double()
+        size = (self.singular_values if self.activeness is None else self.activeness).double()
+        key = size.clone()
         if self.activeness is not None and self.purity is not None:
-            key = key * self.purity
+            moving = torch.tensor([bool(factor) for factor in self.moves])
+            key[moving] *= self.purity[moving]
         group = torch.where(self.still, 2, (self.repeated | self.unstable).long())
-        order = sorted(range(len(self)), key=lambda k: (int(group[k]), -float(key[k])))
+        order = sorted(range(len(self)), key=lambda k: (int(group[k]), -float(key[k]), -float(size[k])))
         return order[:count]
 
     def take(self, indices: Sequence[int]) -> "Directions":

@@ -73,6 +73,19 @@ def test_ranking_puts_doubtful_ones_after_good_ones_and_still_ones_last(directio
     assert mixed.ranking()[:2] == [3, 4], "0.2 pure comes before 0.3 of half the purity"
 
 
+def test_purity_counts_only_where_a_factor_is_moved(directions: Directions) -> None:
+    plain = made(torch.eye(5), activeness=torch.tensor([0.1, 0.2, 0.3, 0.9, 0.5]), factors=("hue", "size"))
+    effects = torch.zeros(5, 2)
+    assert dataclasses.replace(plain, effects=effects).ranking() == [3, 4, 2, 1, 0]
+    effects[0, 0] = 0.02  # next to nothing
+    assert dataclasses.replace(plain, effects=effects).ranking() == [3, 4, 2, 1, 0]
+    effects[3] = 0.4  # 0.9 of half the purity comes after 0.5 of which nothing is known, and before 0.3
+    assert dataclasses.replace(plain, effects=effects).ranking() == [4, 3, 2, 1, 0]
+    effects[4] = torch.tensor([0.9, 0.1])
+    even = dataclasses.replace(plain, effects=effects, activeness=torch.tensor([0.1, 0.2, 0.25, 0.5, 0.2]))
+    assert even.ranking() == [3, 2, 1, 4, 0], "of as much the more active one comes first"
+
+
 def test_nothing_active_is_all_still(directions: Directions) -> None:
     assert measured(directions, activeness=[0.0] * 5).still.all()
     assert not directions.still.any()
