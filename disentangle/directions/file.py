@@ -45,8 +45,9 @@ class Directions:
         singular_values: ``(k,)``: how strongly the layer, the activation or the picture responds to a unit step; of one
             discovery in descending order.
         shares: ``(k,)`` in [0, 1]: of the sum of the squares of all singular values of the layer.
-        gaps: ``(k,)``: distance to the nearest other singular value of the layer over the layer's largest, infinite
-            where the layer has only one. Without a gap a direction may turn freely; see :attr:`repeated`.
+        gaps: ``(k,)``: distance to the nearest other singular value of the layer over the layer's largest. Without a
+            gap a direction may turn freely; see :attr:`repeated`. Infinite where the layer has only one, and of
+            directions that do not follow from the singular values: those of subspaces, coordinates and random ones.
         sigma: ``(k,)``, the unit of a step: the standard deviation of the latents along the direction.
         layers: ``k`` names of the layers.
         method: what found them.
