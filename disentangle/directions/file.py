@@ -31,6 +31,8 @@ KINDS = {"method": str, "settings": dict, "seed": int, "weights": str, "space": 
 # gap the last digits of the weights turn the direction by more than a thousandth: it is a choice of the algorithm's.
 REPEATED_GAP = 1e-4
 STILL = 0.01
+WHOLE = 1 - 1e-4
+"""Sum of the shares of a layer's directions from which on all that do anything are here."""
 SLIGHT = 0.1
 """Effect on a factor below which it may be chance."""
 UNSTABLE = 30.0
@@ -130,9 +132,16 @@ class Directions:
 
     @property
     def collapsed(self) -> tuple[str, ...]:
-        """Names of the layers all of whose directions are still: the generator has learned to do without them."""
-        moving = {layer for layer, still in zip(self.layers, self.still.tolist()) if not still}
-        return tuple(layer for layer in dict.fromkeys(self.layers) if layer not in moving)
+        """Names of the layers all of whose directions are still: the generator has learned to do without them. Not of
+        a layer some of whose directions are missing here, as the shares of the others tell."""
+        names = []
+        for layer in dict.fromkeys(self.layers):
+            inside = [k for k, name in enumerate(self.layers) if name == layer]
+            # Without any response there are no shares.
+            whole = float(self.shares[inside].sum()) > WHOLE or not bool(self.singular_values[inside].any())
+            if whole and bool(self.still[inside].all()):
+                names.append(layer)
+        return tuple(names)
 
     @property
     def unstable(self) -> Tensor:

@@ -6,10 +6,11 @@ import math
 import pytest
 import torch
 
-from disentangle.directions import Directions
+from disentangle.directions import Directions, discover, measure_activeness
 from disentangle.directions.file import MEASURED, TENSORS
 from disentangle.errors import UserError
 from tests.directions.known import made
+from tests.fakes import LinearGenerator
 
 
 @pytest.fixture
@@ -90,6 +91,31 @@ def test_nothing_active_is_all_still(directions: Directions) -> None:
     assert measured(directions, activeness=[0.0] * 5).still.all()
     assert not directions.still.any()
     assert not directions.unstable.any()
+
+
+def test_layers_that_do_nothing_are_named() -> None:
+    found = made(torch.eye(4), [1.0] * 4, layers=("b", "a", "b", "c"), shares=torch.tensor([0.5, 1.0, 0.5, 1.0]))
+    assert found.collapsed == ()
+    still = measured(found, activeness=[0.0, 1.0, 0.009, 0.011])
+    assert still.collapsed == ("b",)
+    assert measured(found, activeness=[0.0] * 4).collapsed == ("b", "a", "c")
+
+
+def test_a_layer_some_of_whose_directions_are_not_here_may_be_active() -> None:
+    generator = LinearGenerator()
+    every = discover(generator, "subspace")  # scales 9, 6, 3 and 8.5, 5.5, 2.5 in turn
+    active = measured(every, activeness=[1.0, 0.0, 1.0, 0.5, 1.0, 0.5])
+    assert active.collapsed == ()
+    assert active.take([0, 1, 2]).collapsed == ()
+    dead = measured(every, activeness=[1.0, 0.0, 1.0, 0.0, 1.0, 0.0])
+    assert dead.collapsed == ("layer 2",)
+    assert dead.take([0, 1, 2, 3]).collapsed == (), "nobody knows"
+    assert dead.take([0, 1, 3, 5]).collapsed == ("layer 2",), "which is here as a whole"
+    with torch.no_grad():
+        generator.subspaces[1].scale.zero_()
+    silent = measure_activeness(generator, discover(generator, "subspace"), samples=2)
+    assert silent.shares.sum() == pytest.approx(1.0), "without a response there are no shares"
+    assert silent.collapsed == ("layer 2",)
 
 
 def test_purity_and_what_is_moved(directions: Directions) -> None:
