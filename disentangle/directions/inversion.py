@@ -97,7 +97,8 @@ def invert(
         loss = _Loss(generator, image, distance, perceptual_weight, prior_weight)
         prefix = "" if n == 1 else f"picture {i + 1} of {n}: "
         told = None if progress is None else within(progress, i / n, 1 / n, prefix)
-        start = _start(loss, drawn, None if encode is None else encode(image).to(drawn), told)
+        codes = None if encode is None else encode(image).detach().to(drawn)
+        start = _start(loss, drawn, codes, told)
         results.append((start, *_descend(loss, start, steps, learning_rate, told)))
     starts, latents, errors, history = (list(parts) for parts in zip(*results))
     tracks = torch.tensor(history, dtype=torch.float64)
