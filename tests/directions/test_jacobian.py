@@ -1,17 +1,20 @@
 """The Jacobian's singular vectors: references in float64, with and without forming it, in whatever mode there is."""
 
 import math
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from disentangle.directions import discover, principal_angles
 from disentangle.directions.angles import angles_between
-from disentangle.directions.methods.derivatives import Derivative
+from disentangle.directions.methods.derivatives import Derivative, PlainAttention
 from disentangle.errors import DisentangleWarning, UserError
 from tests.directions.known import KnownGenerator
 from tests.fakes import LinearGenerator
@@ -215,6 +218,48 @@ def test_each_way_to_differentiate_gives_the_same_products(act: object, referenc
     torch.testing.assert_close(back.double(), (cotangents[:, None] @ jacobians)[:, 0], rtol=1e-3, atol=1e-4)
     assert not along.requires_grad
     assert all(parameter.grad is None for parameter in generator.parameters())
+
+
+def tokens() -> list[Tensor]:
+    return [gaussian(30, 8, seed=i).float().view(2, 3, 5, 8) for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"scale": 0.3},
+        {"is_causal": True},
+        {"attn_mask": torch.ones(5, 5, dtype=torch.bool).tril()},
+        {"attn_mask": gaussian(5, 5).float()},
+    ],
+)
+def test_plain_attention_is_that_of_torch(options: dict[str, Any]) -> None:
+    with sdpa_kernel(SDPBackend.MATH):
+        expected = F.scaled_dot_product_attention(*tokens(), **options)
+    with PlainAttention():
+        plain = F.scaled_dot_product_attention(*tokens(), **options)
+    torch.testing.assert_close(plain, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("way", ["_plain_forward", "_twice_back"])
+def test_the_attention_of_other_threads_is_left_as_it_is(way: str) -> None:
+    expected = F.scaled_dot_product_attention(*tokens())
+    with sdpa_kernel(SDPBackend.MATH):
+        assert not torch.equal(F.scaled_dot_product_attention(*tokens()), expected), "the last bits tell them apart"
+    others: list[Tensor] = []
+
+    def busy(features: Tensor) -> Tensor:
+        thread = threading.Thread(target=lambda: others.append(F.scaled_dot_product_attention(*tokens())))
+        thread.start()
+        thread.join()
+        return attention(features)
+
+    derivative = Derivative(KnownGenerator(VALUES, act=busy, dtype=torch.float32))
+    z = gaussian(2, 4).float()
+    assert getattr(derivative, way)(z, z).abs().max() > 0.01
+    assert len(others) == 1
+    assert torch.equal(others[0], expected)
 
 
 @pytest.mark.parametrize("act", [torch.detach, lambda x: torch.ones_like(x)])
