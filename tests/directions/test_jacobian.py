@@ -16,7 +16,7 @@ from disentangle.directions import discover, principal_angles
 from disentangle.directions.angles import angles_between
 from disentangle.directions.methods.derivatives import Derivative, PlainAttention
 from disentangle.errors import DisentangleWarning, UserError
-from tests.directions.known import KnownGenerator
+from tests.directions.known import GivenLatents, KnownGenerator
 from tests.fakes import LinearGenerator
 from tests.matrices import gaussian
 
@@ -75,6 +75,15 @@ def test_exact_and_matrix_free_agree_with_a_float64_reference(at: int | None) ->
         assert exact.stability[:4].min() > 0.1
     else:
         assert exact.stability.tolist() == free.stability.tolist() == [0.0] * 4
+
+
+@pytest.mark.parametrize("solver", ["exact", "iteration"])
+def test_the_halves_may_rank_directions_another_way(solver: str) -> None:
+    # Values 3, 2, 1 in one half of the samples and 3, 1, 2.2 in the other: the second of all is the third of a half.
+    generator = GivenLatents({0: torch.tensor([[1.0] * 3, [-1.0] * 3])}, [[3.0, 2.0, 1.0], [3.0, 1.0, 2.2]])
+    found = discover(generator, "jacobian", solver=solver, samples=2, count=2)
+    assert found.vectors.abs().argmax(1).tolist() == [0, 2]
+    assert found.stability.max() < 1e-3
 
 
 @pytest.mark.parametrize("solver", ["exact", "iteration"])
