@@ -51,7 +51,7 @@ def find_activations(task: Task, *, module: str | None = None, samples: int = 10
     latents = generator.sample_latents(samples, task.draw())
     others = torch.ones(generator.latent_size, dtype=torch.bool).index_fill(0, columns, False).to(latents.device)
     # Else the components would be those of the other latents, and the way back from them to these mere chance.
-    latents[:, others] = latents[0, others]
+    latents = torch.where(others, latents[:1], latents)
     called = calls(generator, latents[:2])
     call = choose(generator, default_module(task, called) if module is None else module, called, 2)
     flat = latents[:, columns.to(latents.device)].cpu().double()
