@@ -75,7 +75,7 @@ WORDS = ("direction", "moves", "doubts")
 MEASURED: dict[str, tuple[Callable[[Directions], bool], Cell]] = {
     "value": (lambda d: True, lambda d, k: f"{float(d.singular_values[k]):.3g}"),
     "share": (lambda d: True, lambda d, k: f"{float(d.shares[k]):.0%}"),
-    "gap": (lambda d: True, lambda d, k: "alone" if float(d.gaps[k]) == math.inf else f"{float(d.gaps[k]):.3f}"),
+    "gap": (lambda d: True, lambda d, k: "–" if float(d.gaps[k]) == math.inf else f"{float(d.gaps[k]):.3f}"),
     "turns": (lambda d: d.stability is not None or d.seed_stability is not None, turned),
     "active": (lambda d: d.activeness is not None, _number("activeness")),
     "step": (lambda d: d.step_sizes is not None, _number("step_sizes")),

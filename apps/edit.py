@@ -45,7 +45,8 @@ class Edit:
             not here are not moved.
         seed: of the latents to start from.
         picture: instead of the seed, a picture that was inverted (its name in the run's ``pictures``); ``""`` for none.
-        truncation: what the starting latents are multiplied with, 0 (the mean) to 2.
+        truncation: what the starting latents are multiplied with, 0 (their mean) to 2; all of them, and so the
+            noise of a diffusion model as well as its codes.
         weights: first digits of the hash of the generator's weights that the edit was made with; ``""`` for any.
         basis: first digits of the fingerprint of the directions that it was made with, likewise.
     """

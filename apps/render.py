@@ -60,7 +60,8 @@ class Args:
     picture: str | None = None
     """Start from this inverted picture instead (`disentangle invert` says its name)."""
     truncation: float | None = None
-    """What the start is multiplied with: 0 is the mean picture, 1 by default."""
+    """What the latents of the start are multiplied with, 0 (their mean) to 2; 1 by default. Those of a diffusion model
+    hold its noise, too: 0 is then the one picture that it makes of no noise."""
     out: Path | None = None
     """The file to write, or a folder if there are several; RUN/renders by default."""
     force: bool = False

@@ -106,7 +106,7 @@ def _csv(directions: Directions) -> bytes:
 
 
 def _described(directions: Directions) -> dict[str, Any]:
-    """All there is, as JSON holds it: an infinite gap, of the only direction of its layer, becomes null."""
+    """All there is, as JSON holds it: an infinite gap, where there is none, becomes null."""
     names = ("method", "settings", "seed", "weights", "space", "factors")
     described = {name: getattr(directions, name) for name in names}
     rows = []

@@ -100,7 +100,7 @@ def table(directions: Directions, title: str, count: int | None = None) -> Table
 
 def _columns(directions: Directions) -> dict[str, list[str]]:
     count = len(directions)
-    gaps = ["alone" if math.isinf(gap) else f"{gap:.3f}" for gap in directions.gaps.tolist()]
+    gaps = ["–" if math.isinf(gap) else f"{gap:.3f}" for gap in directions.gaps.tolist()]
     purity = _numbers(directions.purity, ".0%", count)
     return {
         "singular value": _numbers(directions.singular_values, ".4g", count),

@@ -3,11 +3,10 @@
 import dataclasses
 
 import torch
-from torch import Tensor
 
-from disentangle.directions.edits import place
 from disentangle.directions.file import Directions
 from disentangle.directions.methods import Progress
+from disentangle.directions.moved import moved_pictures
 from disentangle.generator import Generator
 
 POSITIONS = (-2.0, 0.0, 2.0)
@@ -40,20 +39,19 @@ def measure_activeness(
 
     Raises:
         ValueError: where ``samples`` or ``batch`` is less than one.
+        UserError: where a picture is not finite.
     """
-    if samples < 1 or batch < 1:
-        raise ValueError(f"expected at least one sample and a batch of one, got {samples} and {batch}")
-    latents = generator.sample_latents(samples, torch.Generator().manual_seed(seed))
     values = []
-    for k in range(len(directions)):
-        if progress is not None:
-            progress(k / len(directions), f"activeness of direction {k} of {len(directions)}")
-        values.append(float(_variance(generator, place(latents, directions, k, POSITIONS), batch)))
+    for parts in moved_pictures(
+        generator,
+        directions,
+        POSITIONS,
+        samples=samples,
+        seed=seed,
+        batch=batch,
+        what="activeness",
+        progress=progress,
+    ):
+        images = torch.cat([part.float().cpu() for part in parts]).unflatten(0, (samples, len(POSITIONS)))
+        values.append(float(images.flatten(2).double().var(dim=1, correction=0).mean()))
     return dataclasses.replace(directions, activeness=torch.tensor(values))
-
-
-def _variance(generator: Generator, latents: Tensor, batch: int) -> Tensor:
-    """Mean variance over the middle dimension of ``(n, m, d)``."""
-    parts = torch.split(latents.flatten(0, 1), batch)
-    images = torch.cat([generator.synthesize(part).float().cpu() for part in parts])
-    return images.reshape(*latents.shape[:2], -1).double().var(dim=1, correction=0).mean()

@@ -37,7 +37,8 @@ def discover(
             - ``"weights"``: singular vectors of the layers that the latents enter (SeFa). Options: ``stack``, treat the
               layers that see the same latents as one, and ``unit_rows``, bring each feature's row to unit length.
             - ``"subspace"``: the axes that subspace layers have learned. ``"coordinate"`` and ``"random"``: the
-              latents' own axes and a random rotation of them, layer by layer. The same options.
+              latents' own axes and a random rotation of them, layer by layer. The same options. Singular values are
+              how strong the response is; the axes do not follow from them, so that there are no gaps.
             - ``"activations"``: principal components of what a module computes, mapped back to latents (GANSpace).
               Options: ``module``, its dotted name, ``samples`` and ``batch``.
             - ``"jacobian"``: what changes the picture most. Options: ``at``, one latent or its seed, or else
@@ -126,7 +127,7 @@ def _together(found: Sequence[Found], count: int | None) -> dict[str, Any]:
         total = float(squares.sum()) if each.total is None else each.total
         values.append(each.spectrum[:k])
         shares.append(squares[:k] / max(total, 1e-300))
-        gaps.append(spectral_gaps(each.spectrum)[:k])
+        gaps.append(torch.full((k,), torch.inf).double() if each.given else spectral_gaps(each.spectrum)[:k])
         stability.append(torch.zeros(k, dtype=torch.float64) if each.stability is None else each.stability)
         names += [each.layer] * k
     order = torch.argsort(torch.cat(values), descending=True, stable=True)[:count]

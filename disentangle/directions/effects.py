@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from disentangle.directions.edits import place
 from disentangle.directions.file import Directions
 from disentangle.directions.methods import Progress
+from disentangle.directions.moved import moved_pictures
 from disentangle.generator import Generator
 
 POSITIONS = (-2.0, 0.0, 2.0)
@@ -68,25 +68,22 @@ def measure_effects(
 
     Raises:
         ValueError: where there are no samples, fewer than two positions, or numbers do not belong to the factors.
+        UserError: where a picture is not finite.
     """
     noise = torch.zeros(len(factors)) if noise is None else noise
-    if samples < 1 or batch < 1 or len(positions) < 2:
-        raise ValueError(
-            f"expected a sample, a batch of one and two positions at least, got {samples}, {batch}, {tuple(positions)}"
-        )
+    if len(positions) < 2:
+        raise ValueError(f"expected two positions at least, got {tuple(positions)}")
     for name, values in (("readable", readable), ("noise", noise)):
         if tuple(values.shape) != (len(factors),) or not bool(((values >= 0) & (values <= 1)).all()):
             raise ValueError(f"expected {name} of {len(factors)} factors, in [0, 1], got {values.tolist()}")
-    latents = generator.sample_latents(samples, torch.Generator().manual_seed(seed))
     shares, sureness = [], []
-    for k in range(len(directions)):
-        if progress is not None:
-            progress(k / len(directions), f"what direction {k} of {len(directions)} moves")
-        moved = place(latents, directions, k, positions).flatten(0, 1)
-        read = [reader(generator.synthesize(part)) for part in moved.split(batch)]
+    for parts in moved_pictures(
+        generator, directions, positions, samples=samples, seed=seed, batch=batch, what="effects", progress=progress
+    ):
+        read = [reader(images) for images in parts]
         if any(len(each) != len(factors) for each in read):
             raise ValueError(f"expected a reader of {len(factors)} factors, got one of {len(read[0])}")
-        joined = [torch.cat(list(parts)).unflatten(0, (samples, len(positions))) for parts in zip(*read, strict=True)]
+        joined = [torch.cat(values).unflatten(0, (samples, len(positions))) for values in zip(*read, strict=True)]
         shares.append(torch.stack([largest_change(each).mean() for each in joined]).cpu())
         sureness.append(torch.stack([_sureness(each) for each in joined]).cpu())
     wrong = noise.double()

@@ -19,6 +19,8 @@ from disentangle.errors import UserError
 
 VERSION = 2
 SUFFIX = ".safetensors"
+FILE = f"directions{SUFFIX}"
+"""What a file of directions is called in its folder."""
 TENSORS = ("vectors", "singular_values", "shares", "gaps", "sigma")
 """What every direction has."""
 MEASURED = ("activeness", "step_sizes", "stability", "seed_stability", "effects", "readable")
@@ -34,6 +36,8 @@ KINDS = {"method": str, "settings": dict, "seed": int, "weights": str, "space": 
 # gap the last digits of the weights turn the direction by more than a thousandth: it is a choice of the algorithm's.
 REPEATED_GAP = 1e-4
 STILL = 0.01
+WHOLE = 1 - 1e-4
+"""Sum of the shares of a layer's directions from which on all that do anything are here."""
 SLIGHT = 0.1
 """Effect on a factor below which it may be chance."""
 UNSTABLE = 30.0
@@ -48,8 +52,9 @@ class Directions:
         singular_values: ``(k,)``: how strongly the layer, the activation or the picture responds to a unit step; of one
             discovery in descending order.
         shares: ``(k,)`` in [0, 1]: of the sum of the squares of all singular values of the layer.
-        gaps: ``(k,)``: distance to the nearest other singular value of the layer over the layer's largest, infinite
-            where the layer has only one. Without a gap a direction may turn freely; see :attr:`repeated`.
+        gaps: ``(k,)``: distance to the nearest other singular value of the layer over the layer's largest. Without a
+            gap a direction may turn freely; see :attr:`repeated`. Infinite where the layer has only one, and of
+            directions that do not follow from the singular values: those of subspaces, coordinates and random ones.
         sigma: ``(k,)``, the unit of a step: the standard deviation of the latents along the direction.
         layers: ``k`` names of the layers.
         method: what found them.
@@ -68,7 +73,8 @@ class Directions:
         notes: ``k`` notes that people wrote.
 
     Raises:
-        ValueError: where the shapes do not fit together or a vector is not of unit length.
+        ValueError: where the shapes do not fit together, a number is not finite (but for gaps), or a vector is not of
+            unit length.
     """
 
     vectors: Tensor
@@ -101,6 +107,8 @@ class Directions:
             tensor = getattr(self, name)
             if tensor is not None and tuple(tensor.shape) != shape:
                 raise ValueError(f"expected {name} of shape {shape}, got {tuple(tensor.shape)}")
+            if tensor is not None and (unknown := _unknown(tensor, name)):
+                raise ValueError(f"expected {name} of finite numbers, got {unknown} of {tensor.numel()} that are not")
         for name in ("names", "notes"):
             if not getattr(self, name):
                 object.__setattr__(self, name, ("",) * k)
@@ -129,9 +137,16 @@ class Directions:
 
     @property
     def collapsed(self) -> tuple[str, ...]:
-        """Names of the layers all of whose directions are still: the generator has learned to do without them."""
-        moving = {layer for layer, still in zip(self.layers, self.still.tolist()) if not still}
-        return tuple(layer for layer in dict.fromkeys(self.layers) if layer not in moving)
+        """Names of the layers all of whose directions are still: the generator has learned to do without them. Not of
+        a layer some of whose directions are missing here, as the shares of the others tell."""
+        names = []
+        for layer in dict.fromkeys(self.layers):
+            inside = [k for k, name in enumerate(self.layers) if name == layer]
+            # Without any response there are no shares.
+            whole = float(self.shares[inside].sum()) > WHOLE or not bool(self.singular_values[inside].any())
+            if whole and bool(self.still[inside].all()):
+                names.append(layer)
+        return tuple(names)
 
     @property
     def unstable(self) -> Tensor:
@@ -196,13 +211,16 @@ class Directions:
         """Indices of the directions, those worth a look first.
 
         First those that nothing speaks against, then the arbitrary (repeated or unstable) ones, then the still ones;
-        in each group by activeness, times purity where factors were measured, or by singular value where neither was.
+        in each group by activeness, times purity of those that move a known factor (of as much, by activeness alone),
+        or by singular value where activeness was not measured.
         """
-        key = (self.singular_values if self.activeness is None else self.activeness).double()
+        size = (self.singular_values if self.activeness is None else self.activeness).double()
+        key = size.clone()
         if self.activeness is not None and self.purity is not None:
-            key = key * self.purity
+            moving = torch.tensor([bool(factor) for factor in self.moves])
+            key[moving] *= self.purity[moving]
         group = torch.where(self.still, 2, (self.repeated | self.unstable).long())
-        order = sorted(range(len(self)), key=lambda k: (int(group[k]), -float(key[k])))
+        order = sorted(range(len(self)), key=lambda k: (int(group[k]), -float(key[k]), -float(size[k])))
         return order[:count]
 
     def take(self, indices: Sequence[int]) -> "Directions":
@@ -300,10 +318,16 @@ class Directions:
             raise UserError(f"{path} is damaged ({error}): {mend}") from error
 
 
+def _unknown(tensor: Tensor, name: str) -> int:
+    """How many numbers are not finite; a gap may be infinite."""
+    known = tensor.isfinite() | tensor.isposinf() if name == "gaps" else tensor.isfinite()
+    return int((~known).sum())
+
+
 def _file(path: Path | str) -> Path:
     """The file that a path names."""
     path = Path(path)
-    return path if path.suffix == SUFFIX else path / f"directions{SUFFIX}"
+    return path if path.suffix == SUFFIX else path / FILE
 
 
 def _metadata(data: bytes) -> dict[str, Any]:

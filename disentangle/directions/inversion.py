@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from disentangle.directions.methods import Progress
+from disentangle.directions.methods.base import within
 from disentangle.generator import Generator
 
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -91,11 +92,13 @@ def invert(
     if images.ndim != 4 or len(images) == 0 or tuple(images.shape[1:]) != made:
         raise ValueError(f"expected pictures (n, {', '.join(map(str, made))}), got shape {tuple(images.shape)}")
     drawn = torch.cat([torch.zeros_like(drawn[:1]), drawn])
-    results = []
+    n, results = len(images), []
     for i, image in enumerate(images.to(drawn).split(1)):
         loss = _Loss(generator, image, distance, perceptual_weight, prior_weight)
-        told = None if progress is None else _part(progress, i, len(images))
-        start = _start(loss, drawn, None if encode is None else encode(image).to(drawn), told)
+        prefix = "" if n == 1 else f"picture {i + 1} of {n}: "
+        told = None if progress is None else within(progress, i / n, 1 / n, prefix)
+        codes = None if encode is None else encode(image).detach().to(drawn)
+        start = _start(loss, drawn, codes, told)
         results.append((start, *_descend(loss, start, steps, learning_rate, told)))
     starts, latents, errors, history = (list(parts) for parts in zip(*results))
     tracks = torch.tensor(history, dtype=torch.float64)
@@ -162,12 +165,3 @@ def _descend(
     if told is not None:
         told(1.0, f"error {error:.4f}")
     return best, error, history
-
-
-def _part(progress: Progress, i: int, count: int) -> Progress:
-    """What is told about the ``i``-th of several pictures."""
-
-    def told(share: float, words: str) -> None:
-        progress((i + share) / count, words if count == 1 else f"picture {i + 1} of {count}: {words}")
-
-    return told

@@ -9,7 +9,7 @@ from disentangle.directions.discover import discover, option_names
 from disentangle.directions.file import Directions
 from disentangle.directions.matching import assign
 from disentangle.directions.methods import Progress
-from disentangle.directions.methods.base import MARGIN
+from disentangle.directions.methods.base import MARGIN, within
 from disentangle.errors import UserError
 from disentangle.generator import Generator
 
@@ -48,7 +48,7 @@ def measure_seed_stability(
         options = {name: settings[name] for name in option_names(directions.method) if name in settings}
         count = None if settings.get("count") is None else settings["count"] + MARGIN
         for i in range(seeds):
-            report = None if progress is None else _part(progress, i, seeds)
+            report = None if progress is None else within(progress, i / seeds, 1 / seeds, f"seed {i + 1} of {seeds}: ")
             other = discover(
                 generator,
                 directions.method,
@@ -63,7 +63,3 @@ def measure_seed_stability(
             turned[rows] = angles_between(directions.vectors[rows], other.vectors[columns])
             angles += turned / seeds
     return dataclasses.replace(directions, seed_stability=angles.float())
-
-
-def _part(progress: Progress, i: int, parts: int) -> Progress:
-    return lambda share, text: progress((i + share) / parts, f"seed {i + 1} of {parts}: {text}")

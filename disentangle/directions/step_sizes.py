@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from disentangle.directions.edits import place
 from disentangle.directions.file import Directions
 from disentangle.directions.methods import Progress
+from disentangle.directions.moved import moved_pictures
 from disentangle.generator import Generator
 
 POSITIONS = (-1.0, 0.0, 1.0)
@@ -36,7 +36,7 @@ def measure_step_sizes(
         distance: how different two pictures look.
         samples: latents to start from, the same for all directions.
         seed: what they are drawn from.
-        batch: pairs of pictures compared at a time.
+        batch: pictures made, and pairs of them compared, at a time.
         progress: is told the share that is done and what is being done.
 
     Returns:
@@ -45,19 +45,21 @@ def measure_step_sizes(
 
     Raises:
         ValueError: where ``samples`` or ``batch`` is less than one, or there is not one distance a pair.
+        UserError: where a picture is not finite.
     """
-    if samples < 1 or batch < 1:
-        raise ValueError(f"expected at least one sample and a batch of one, got {samples} and {batch}")
-    latents = generator.sample_latents(samples, torch.Generator().manual_seed(seed))
     sizes = []
-    for k in range(len(directions)):
-        if progress is not None:
-            progress(k / len(directions), f"step size of direction {k} of {len(directions)}")
-        placed = place(latents, directions, k, POSITIONS)
-        below, middle, above = (
-            torch.cat([generator.synthesize(part).float() for part in latents_at.split(batch)])
-            for latents_at in placed.unbind(1)
-        )
+    for parts in moved_pictures(
+        generator,
+        directions,
+        POSITIONS,
+        samples=samples,
+        seed=seed,
+        batch=batch,
+        what="step size",
+        progress=progress,
+    ):
+        images = torch.cat([part.float() for part in parts]).unflatten(0, (samples, len(POSITIONS)))
+        below, middle, above = images.unbind(1)
         pairs = zip(torch.cat([middle, middle]).split(batch), torch.cat([below, above]).split(batch), strict=True)
         far = torch.cat([distance(a, b) for a, b in pairs])
         if far.shape != (2 * samples,):

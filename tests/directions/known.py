@@ -47,6 +47,44 @@ class KnownGenerator(nn.Module):
         return (Projection("layer 1", "layer.weight", slice(0, self.latent_size), self.layer.weight.detach),)
 
 
+class GivenLatents(nn.Module):
+    """Pictures ``slopes(z) * z``, whose Jacobian is diagonal: the first slopes where the latent is positive, the others
+    where it is not. The latents of each seed are given."""
+
+    def __init__(self, latents: dict[int, Tensor], slopes: list[list[float]]) -> None:
+        super().__init__()
+        self.given = latents
+        self.latent_size = len(slopes[0])
+        self.register_buffer("slopes", torch.tensor(slopes, dtype=torch.float64))
+        self.bend = nn.Identity()
+
+    def sample_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        return self.given[0 if generator is None else generator.initial_seed()][:n].double()
+
+    def synthesize(self, latents: Tensor) -> Tensor:
+        positive, negative = self.slopes
+        return self.bend(latents * torch.where(latents > 0, positive, negative))[:, None, None, :]
+
+    def projections(self) -> tuple[Projection, ...]:
+        return (Projection("layer 1", "bend.weight", slice(0, self.latent_size), lambda: self.slopes[0].diag()),)
+
+
+class OnePixel:
+    """Pictures of one pixel, a function of the latents ``(n, d)``."""
+
+    def __init__(self, latent_size: int, function: Callable[[Tensor], Tensor]) -> None:
+        self.latent_size, self.function = latent_size, function
+
+    def sample_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        return torch.randn(n, self.latent_size, generator=generator)
+
+    def synthesize(self, latents: Tensor) -> Tensor:
+        return self.function(latents)[:, None, None, None]
+
+    def projections(self) -> tuple[()]:
+        return ()
+
+
 def made(vectors: Tensor, values: list[float] | None = None, **changes: object) -> Directions:
     """Directions of these vectors and singular values, ``k, …, 2, 1`` by default, in one layer."""
     k = len(vectors)

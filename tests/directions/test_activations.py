@@ -8,10 +8,13 @@ from torch import Tensor, nn
 
 from disentangle.directions import discover, principal_angles
 from disentangle.directions.angles import angles_between
+from disentangle.directions.methods.activations import principal
 from disentangle.directions.methods.hooks import calls, outputs
 from disentangle.errors import UserError
-from tests.directions.known import KnownGenerator
+from disentangle.generator import Projection
+from tests.directions.known import GivenLatents, KnownGenerator
 from tests.fakes import LinearGenerator
+from tests.matrices import gaussian
 
 VALUES = [5.0, 3.0, 2.0, 1.0]
 
@@ -64,6 +67,69 @@ def test_layers_decide_what_is_moved_and_where_to_look() -> None:
     assert set(first.layers) == {"subspaces.0, layer 1"}
     assert first.vectors[:, 3:].abs().max() == 0
     assert first.vectors.argmax(1).tolist() == [0, 1, 2]
+
+
+class TwoBranches(KnownGenerator):
+    """The latents of two layers enter one module; those of the first are a hundred times as strong there."""
+
+    def __init__(self) -> None:
+        super().__init__(VALUES)
+        weight = torch.cat([100 * gaussian(9, 2, seed=3), gaussian(9, 2, seed=4)], dim=1)
+        self.layer.weight = nn.Parameter(weight)
+
+    def projections(self) -> tuple[Projection, ...]:
+        halves = ((1, slice(0, 2)), (2, slice(2, 4)))
+        return tuple(
+            Projection(f"layer {i}", "layer.weight", part, lambda part=part: self.layer.weight[:, part].detach())
+            for i, part in halves
+        )
+
+
+@pytest.mark.parametrize("samples", [8, 2000])  # fewer and more than features
+def test_the_latents_of_other_layers_are_held(samples: int) -> None:
+    generator = TwoBranches()
+    found = discover(generator, "activations", layers="layer 2", samples=samples)
+    branch, latents = (
+        generator.projections()[1].matrix(),
+        generator.sample_latents(samples, torch.Generator().manual_seed(0))[:, 2:],
+    )
+    vectors, spread = principal(latents @ branch.mT, latents, 2)
+    assert found.vectors[:, :2].abs().max() == 0
+    assert angles_between(found.vectors[:, 2:], vectors).max() < 1e-4
+    torch.testing.assert_close(found.singular_values.double(), spread[:2], rtol=1e-6, atol=0)
+    assert found.shares.sum().item() == pytest.approx(1.0)
+    if samples > 8:
+        assert angles_between(found.vectors, discover(generator, "weights", layers="layer 2").vectors).max() < 5
+
+
+def test_what_comes_before_the_layer_does_not_depend_on_it() -> None:
+    with pytest.raises(UserError, match=r"subspaces\.0 puts out does not depend on the latents of layer 2"):
+        discover(LinearGenerator(), "activations", layers="layer 2", module="subspaces.0", samples=50, batch=7)
+
+
+def test_what_is_left_of_rounding_is_no_direction() -> None:
+    generator = KnownGenerator([5.0, 3.0, 0.0, 0.0], features=30, designed=True, dtype=torch.float32)
+    found = discover(generator, "activations", samples=16)
+    assert len(found) == 2
+    assert principal_angles(found.vectors, generator.right[:2]).max() < 1e-3
+
+
+def test_a_component_that_no_latent_moves_has_no_direction() -> None:
+    latents = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]).double()
+    even = 5 * latents[:, :1].square()  # larger than the others, and without a slope
+    vectors, spread = principal(torch.cat([latents * torch.tensor([3.0, 2.0]), even], dim=1), latents, 3)
+    torch.testing.assert_close(vectors.abs(), torch.eye(2).double(), rtol=0, atol=1e-12)
+    torch.testing.assert_close(spread[:3], torch.tensor([18.0, 8.0, 25.0]).double().div(3).sqrt())
+
+
+def test_the_halves_may_rank_directions_another_way() -> None:
+    # Spreads 3, 2, 1 in one half of the samples and 3, 1, 2.2 in the other: the second of all is the third of a half.
+    halves = torch.tensor([[3.0, 2.0, 1.0], [3.0, 1.0, 2.2]])
+    axes = torch.stack([torch.diag(spreads) for spreads in halves], dim=1).flatten(0, 1)
+    generator = GivenLatents({0: torch.cat([axes, -axes])}, [[1.0] * 3] * 2)
+    found = discover(generator, "activations", module="bend", samples=12, count=2)
+    assert found.vectors.argmax(1).tolist() == [0, 2]
+    assert found.stability.max() < 1e-3
 
 
 class Odd(KnownGenerator):

@@ -6,10 +6,11 @@ import math
 import pytest
 import torch
 
-from disentangle.directions import Directions
+from disentangle.directions import Directions, discover, measure_activeness
 from disentangle.directions.file import MEASURED, TENSORS
 from disentangle.errors import UserError
 from tests.directions.known import made
+from tests.fakes import LinearGenerator
 
 
 @pytest.fixture
@@ -41,6 +42,22 @@ def test_the_dataclass_refuses_what_does_not_fit(directions: Directions) -> None
             dataclasses.replace(directions, **change)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", [*TENSORS[1:], *MEASURED])
+def test_the_dataclass_refuses_numbers_that_are_none(directions: Directions, name: str) -> None:
+    filled = dataclasses.replace(
+        directions, factors=("hue",), **{name: torch.ones(5) for name in MEASURED[:4]},
+        effects=torch.ones(5, 1), readable=torch.ones(1),
+    )  # fmt: skip
+    for value in (math.nan, -math.inf, math.inf):
+        wrong = getattr(filled, name).clone()
+        wrong[-1] = value
+        if (name, value) == ("gaps", math.inf):
+            assert dataclasses.replace(filled, gaps=wrong).gaps[-1] == math.inf
+            continue
+        with pytest.raises(ValueError, match=f"expected {name} of finite numbers, got 1 of [15] that are not"):
+            dataclasses.replace(filled, **{name: wrong})  # type: ignore[arg-type]
+
+
 def test_ranking_puts_doubtful_ones_after_good_ones_and_still_ones_last(directions: Directions) -> None:
     assert directions.repeated.tolist() == [False, True, True, False, False]
     assert directions.ranking() == [0, 3, 4, 1, 2]
@@ -57,10 +74,48 @@ def test_ranking_puts_doubtful_ones_after_good_ones_and_still_ones_last(directio
     assert mixed.ranking()[:2] == [3, 4], "0.2 pure comes before 0.3 of half the purity"
 
 
+def test_purity_counts_only_where_a_factor_is_moved(directions: Directions) -> None:
+    plain = made(torch.eye(5), activeness=torch.tensor([0.1, 0.2, 0.3, 0.9, 0.5]), factors=("hue", "size"))
+    effects = torch.zeros(5, 2)
+    assert dataclasses.replace(plain, effects=effects).ranking() == [3, 4, 2, 1, 0]
+    effects[0, 0] = 0.02  # next to nothing
+    assert dataclasses.replace(plain, effects=effects).ranking() == [3, 4, 2, 1, 0]
+    effects[3] = 0.4  # 0.9 of half the purity comes after 0.5 of which nothing is known, and before 0.3
+    assert dataclasses.replace(plain, effects=effects).ranking() == [4, 3, 2, 1, 0]
+    effects[4] = torch.tensor([0.9, 0.1])
+    even = dataclasses.replace(plain, effects=effects, activeness=torch.tensor([0.1, 0.2, 0.25, 0.5, 0.2]))
+    assert even.ranking() == [3, 2, 1, 4, 0], "of as much the more active one comes first"
+
+
 def test_nothing_active_is_all_still(directions: Directions) -> None:
     assert measured(directions, activeness=[0.0] * 5).still.all()
     assert not directions.still.any()
     assert not directions.unstable.any()
+
+
+def test_layers_that_do_nothing_are_named() -> None:
+    found = made(torch.eye(4), [1.0] * 4, layers=("b", "a", "b", "c"), shares=torch.tensor([0.5, 1.0, 0.5, 1.0]))
+    assert found.collapsed == ()
+    still = measured(found, activeness=[0.0, 1.0, 0.009, 0.011])
+    assert still.collapsed == ("b",)
+    assert measured(found, activeness=[0.0] * 4).collapsed == ("b", "a", "c")
+
+
+def test_a_layer_some_of_whose_directions_are_not_here_may_be_active() -> None:
+    generator = LinearGenerator()
+    every = discover(generator, "subspace")  # scales 9, 6, 3 and 8.5, 5.5, 2.5 in turn
+    active = measured(every, activeness=[1.0, 0.0, 1.0, 0.5, 1.0, 0.5])
+    assert active.collapsed == ()
+    assert active.take([0, 1, 2]).collapsed == ()
+    dead = measured(every, activeness=[1.0, 0.0, 1.0, 0.0, 1.0, 0.0])
+    assert dead.collapsed == ("layer 2",)
+    assert dead.take([0, 1, 2, 3]).collapsed == (), "nobody knows"
+    assert dead.take([0, 1, 3, 5]).collapsed == ("layer 2",), "which is here as a whole"
+    with torch.no_grad():
+        generator.subspaces[1].scale.zero_()
+    silent = measure_activeness(generator, discover(generator, "subspace"), samples=2)
+    assert silent.shares.sum() == pytest.approx(1.0), "without a response there are no shares"
+    assert silent.collapsed == ("layer 2",)
 
 
 def test_purity_and_what_is_moved(directions: Directions) -> None:

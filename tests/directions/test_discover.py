@@ -139,6 +139,21 @@ def test_a_repeated_singular_value_is_marked() -> None:
     assert not discover(generator, "weights", layers="second").repeated.any()
 
 
+def test_a_repeated_value_speaks_against_singular_vectors_and_not_against_given_axes() -> None:
+    generator = LinearGenerator(layers=1)
+    with torch.no_grad():
+        generator.subspaces[0].scale.fill_(2.0)  # of an orthonormal basis: all responses are the same
+    found = discover(generator, "weights")
+    assert found.repeated.all()
+    assert "repeated" in found.doubts(0)[0]
+    for method in ("coordinate", "subspace", "random"):
+        given = discover(generator, method)
+        torch.testing.assert_close(given.singular_values, torch.full((3,), 2.0))
+        assert given.gaps.tolist() == [math.inf] * 3
+        assert not given.repeated.any()
+        assert not given.doubts(0)
+
+
 def test_gaps_in_closed_form() -> None:
     assert spectral_gaps(torch.tensor([8.0, 6.0, 5.0, 1.0])).tolist() == [0.25, 0.125, 0.125, 0.5]
     assert spectral_gaps(torch.tensor([3.0])).tolist() == [math.inf]

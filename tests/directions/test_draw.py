@@ -79,6 +79,21 @@ def test_the_gif_plays_for_ever(generator: LinearGenerator, directions: Directio
     assert error < 8
 
 
+def test_the_palette_has_the_colours_of_the_whole_swing() -> None:
+    # What the middle and both ends show differs, and each is shown in its own colour.
+    colours = [(200, 30, 30)] * 2 + [(30, 180, 60)] * 2 + [(200, 30, 30)] * 2 + [(40, 60, 210)] * 2
+    frames = [Image.new("RGB", (16, 16), colour) for colour in colours]
+    for i, frame in enumerate(frames):
+        frame.putpixel((i, 0), (255, 255, 255))  # that equal neighbours stay two frames
+    gif = Image.open(io.BytesIO(gif_bytes(frames)))
+    assert gif.n_frames == 8  # type: ignore[attr-defined]
+    for i, colour in enumerate(colours):
+        gif.seek(i)
+        shown = np.asarray(gif.convert("RGB")).astype(int)
+        assert np.abs(shown[8, 8] - colour).max() <= 2, i
+        assert shown[0, i].min() > 250
+
+
 def test_sizes_and_refusals(generator: LinearGenerator, directions: Directions) -> None:
     assert [scale_for(size) for size in (8, 28, 32, 64, 128, 256)] == [12, 4, 3, 2, 1, 1]
     with pytest.raises(ValueError, match="expected a direction"):

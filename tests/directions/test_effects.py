@@ -115,7 +115,7 @@ def test_batches_seed_and_progress() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"samples": 0}, "a sample, a batch of one and two positions at least, got 0"),
+        ({"samples": 0}, "at least one sample and a batch of one, got 0"),
         ({"positions": (0.0,)}, "two positions"),
         ({"readable": torch.ones(3)}, "expected readable of 2 factors"),
         ({"noise": torch.tensor([0.0, 1.5])}, "expected noise of 2 factors"),
@@ -125,14 +125,3 @@ def test_batches_seed_and_progress() -> None:
 def test_bad_input(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         measure_effects(TwoPatches(), axes(), signs, **{"factors": NAMES, "readable": torch.ones(2)} | changes)
-
-
-def test_layers_that_do_nothing_are_named() -> None:
-    one = torch.ones(4)
-    layers = ("layer 2", "layer 1", "layer 2", "layer 3")
-    found = Directions(torch.eye(4), one, one, one, one, layers, "coordinate")
-    assert found.collapsed == ()
-    still = Directions(
-        torch.eye(4), one, one, one, one, layers, "coordinate", activeness=torch.tensor([0.0, 1.0, 0.009, 0.011])
-    )
-    assert still.collapsed == ("layer 2",)

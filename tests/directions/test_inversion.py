@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from disentangle.directions.inversion import Inversion, invert
 from tests.fakes import LinearGenerator
@@ -73,6 +73,16 @@ def test_codes_are_kept_where_the_encoder_knows_them(generator: LinearGenerator)
     squared = (generator.synthesize(drawn) - some_pictures(1)).square().flatten(1).mean(1)
     losses = squared + 1e-3 * drawn.square().mean(1)
     assert torch.equal(found.starts[0], drawn[losses.argmin()])
+
+
+def test_an_encoder_in_training_will_do(generator: LinearGenerator) -> None:
+    weight = nn.Parameter(0.1 * torch.randn(16, 6, generator=torch.Generator().manual_seed(0)))
+    images = some_pictures(2)
+    found = invert(generator, images, encode=lambda images: images.flatten(1) @ weight, steps=2)
+    torch.testing.assert_close(found.starts, images.flatten(1) @ weight.detach())
+    assert not found.starts.requires_grad
+    assert not found.latents.requires_grad
+    assert weight.grad is None
 
 
 def test_the_best_iterate_is_kept(generator: LinearGenerator) -> None:

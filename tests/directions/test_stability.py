@@ -5,7 +5,7 @@ import torch
 
 from disentangle.directions import discover, match, measure_seed_stability
 from disentangle.errors import UserError
-from tests.directions.known import KnownGenerator
+from tests.directions.known import GivenLatents, KnownGenerator
 from tests.fakes import LinearGenerator
 
 
@@ -47,6 +47,16 @@ def test_it_is_the_mean_angle_to_the_next_seeds_with_the_same_settings() -> None
     torch.testing.assert_close(
         measure_seed_stability(generator, found.take([1])).seed_stability.double(), expected[1:], rtol=1e-4, atol=0
     )
+
+
+def test_another_seed_may_rank_directions_another_way() -> None:
+    # Of the one seed's latents the second is the steepest, of the other's the third, before the second.
+    latents = {0: -torch.ones(2, 3), 1: torch.ones(2, 3)}
+    generator = GivenLatents(latents, [[1.0, 2.0, 3.0], [1.0, 3.0, 2.0]])
+    found = discover(generator, "jacobian", samples=2, count=1)
+    assert found.vectors.argmax(1).tolist() == [1]
+    assert discover(generator, "jacobian", samples=2, count=1, seed=1).vectors.argmax(1).tolist() == [2]
+    assert measure_seed_stability(generator, found, seeds=1).seed_stability.item() < 1e-3
 
 
 def test_bad_input() -> None:

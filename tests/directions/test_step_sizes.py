@@ -8,6 +8,7 @@ from fakes import LinearGenerator
 from torch import Tensor
 
 from disentangle.directions import discover, measure_step_sizes
+from tests.directions.known import OnePixel, made
 
 
 def euclidean(a: Tensor, b: Tensor) -> Tensor:
@@ -24,30 +25,32 @@ def test_a_linear_generator_moves_by_its_scale() -> None:
     )
 
 
-class Parabola:
-    """Pictures of one pixel, ``z + z²``: from 0 it is 2 to the one side and 0 to the other."""
-
-    latent_size = 1
-
-    def sample_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        return torch.randn(n, 1, generator=generator)
-
-    def synthesize(self, latents: Tensor) -> Tensor:
-        return (latents + latents.square())[..., None, None]
-
-    def projections(self) -> tuple[()]:
-        return ()
+def parabola(latents: Tensor) -> Tensor:
+    """From 0 it is 2 to the one side and 0 to the other."""
+    return latents[:, 0] + latents[:, 0].square()
 
 
 def test_both_sides_count_and_start_at_the_middle() -> None:
-    one = discover(LinearGenerator(rank=1, layers=1), "subspace")
     shares: list[float] = []
     for batch in (1, 3, 64):
         found = measure_step_sizes(
-            Parabola(), one, euclidean, samples=5, batch=batch, progress=lambda share, text: shares.append(share)
+            OnePixel(1, parabola),
+            made(torch.eye(1)),
+            euclidean,
+            samples=5,
+            batch=batch,
+            progress=lambda share, text: shares.append(share),
         )
         assert found.step_sizes.tolist() == [1.0]
     assert shares == [0.0] * 3
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_starts_are_drawn_from_the_seed(seed: int) -> None:
+    product = OnePixel(2, lambda latents: latents.prod(1))
+    found = measure_step_sizes(product, made(torch.eye(2)), euclidean, samples=7, seed=seed)
+    starts = product.sample_latents(7, torch.Generator().manual_seed(seed))
+    torch.testing.assert_close(found.step_sizes, starts.abs().mean(0).flip(0))
 
 
 def test_bad_input() -> None:

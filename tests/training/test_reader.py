@@ -67,6 +67,24 @@ def test_it_reads_what_there_is_to_read(trained: tuple[Path, Reader]) -> None:
     assert (reader.chance >= torch.tensor([1 / 3, 1 / 8, 1 / 10])).all()
 
 
+class Misread:
+    """Reads two factors off one picture's number: the first without fault, of the second it gets number 4 wrong."""
+
+    def read(self, images: Tensor) -> list[Tensor]:
+        number = ((images[:, 0, 0, 0] + 1) * 127.5).round().long()
+        return [torch.eye(2)[number // 3], torch.eye(2)[(number == 4).long()]]
+
+
+def test_accuracy_chance_and_noise_in_closed_form() -> None:
+    data = MemorySet("numbers", torch.arange(7, dtype=torch.uint8).view(7, 1, 1, 1), 1)
+    labels = torch.tensor([[0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0]]).mT
+    accuracy, chance, noise = module._tested(Misread(), data, torch.arange(6), labels, None)  # type: ignore[arg-type]
+    assert accuracy.tolist() == pytest.approx([1, 5 / 6])
+    assert chance.tolist() == [0.5, 1.0]
+    # Of two times three pictures with a value in common the second factor is seen to change among the last three.
+    assert noise.tolist() == [0.0, 0.5]
+
+
 def test_of_an_average_it_says_that_it_does_not_know(trained: tuple[Path, Reader]) -> None:
     _, reader = trained
     data = Corners()

@@ -24,7 +24,9 @@ def find_activations(task: Task, *, module: str | None = None, samples: int = 10
     """PCA of a module's activations, its coordinates mapped back to the latents by least squares.
 
     Singular values are the standard deviations along the components, shares those of the whole variance. Directions
-    are not orthogonal in general. Those of a task with layers are of the latents that enter these.
+    are not orthogonal in general. Those of a task with layers are of the latents that enter these, and of what the
+    module does when they alone vary: all others stay as one draw has them. (At their mean, where no picture of a deep
+    network lies, it may answer weak directions in another way than elsewhere.)
 
     Args:
         task: which generator, layers, count and seed.
@@ -38,23 +40,27 @@ def find_activations(task: Task, *, module: str | None = None, samples: int = 10
 
     Raises:
         UserError: where there is no such module, it puts out anything but one tensor with a row a picture, or its
-            output does not depend on the latents or is not finite.
+            output does not depend on the latents that vary or is not finite.
     """
     if not 4 <= samples <= MOST or batch < 1:
         raise UserError(f"samples must lie between 4 and {MOST:,} and batch be at least 1, got {samples} and {batch}")
     generator = task.generator
     if not isinstance(generator, nn.Module):
         raise UserError(f"{type(generator).__name__} has no modules to look into: possible here: jacobian, weights")
+    name, columns = chosen_latents(task)
     latents = generator.sample_latents(samples, task.draw())
+    others = torch.ones(generator.latent_size, dtype=torch.bool).index_fill(0, columns, False).to(latents.device)
+    # Else the components would be those of the other latents, and the way back from them to these mere chance.
+    latents = torch.where(others, latents[:1], latents)
     called = calls(generator, latents[:2])
     call = choose(generator, default_module(task, called) if module is None else module, called, 2)
-    name, columns = chosen_latents(task)
     flat = latents[:, columns.to(latents.device)].cpu().double()
     rows = _activations(task, call, latents, batch)
     count = task.wanted(len(columns))
     vectors, spectrum = principal(rows, flat, count)
     if len(vectors) == 0:
-        raise UserError(f"what the module {call.name} puts out does not depend on the latents: name another one")
+        which = "latents" if task.layers is None else f"latents of {name}"
+        raise UserError(f"what the module {call.name} puts out does not depend on the {which}: name another one")
     halves = (principal(rows[i::2], flat[i::2], count + MARGIN)[0] for i in range(2))
     stability = half_stability(vectors, *halves)
     embedded = torch.zeros(len(vectors), generator.latent_size, dtype=torch.float64)
@@ -130,9 +136,13 @@ def _activations(task: Task, call: Call, latents: Tensor, batch: int) -> Tensor:
         del parts
         if not bool(rows.isfinite().all()):
             raise UserError(f"what the module {call.name} puts out is not finite: the training has diverged")
+        middle, largest = rows.mean(0), rows.abs().amax(0)
+        centred = rows - middle
+        # What does not depend on the latents differs all the same by rounding, from one batch to the next.
+        centred[:, centred.abs().amax(0) <= NOISE * largest] = 0.0
         if features <= n:
-            return rows.double()
-        products += gram(rows - rows.mean(0))
+            return centred.double()
+        products += gram(centred)
     values, vectors = torch.linalg.eigh(products)
     alike: Tensor = vectors * values.clamp_min(0.0).sqrt()
     return alike

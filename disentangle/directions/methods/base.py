@@ -56,6 +56,8 @@ class Found:
         spectrum: ``(m,)`` float64, ``m >= k``: all singular values that are known, those of the vectors first.
         total: sum of the squares of all singular values there are; ``None`` where ``spectrum`` has them all.
         stability: ``(k,)`` degrees between what each half of the samples gave; ``None`` where nothing was sampled.
+        given: whether the vectors were chosen without regard to the singular values, which are only how strong the
+            response to them is: values that are the same then say nothing against them.
     """
 
     layer: str
@@ -63,6 +65,7 @@ class Found:
     spectrum: Tensor
     total: float | None = None
     stability: Tensor | None = None
+    given: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +81,12 @@ class Result:
     found: Sequence[Found]
     settings: dict[str, Any] = field(default_factory=dict)
     seeded: bool = False
+
+
+def within(progress: Progress, start: float, size: float, prefix: str = "") -> Progress:
+    """The progress of a part of some work, that begins at the share ``start`` of the whole and takes ``size`` of it;
+    what the part says comes after ``prefix``."""
+    return lambda share, text: progress(start + size * share, prefix + text)
 
 
 def chosen_projections(task: Task, possible: Sequence[Projection] | None = None) -> list[Projection]:

@@ -1,19 +1,22 @@
 """Products with the Jacobian of a generator's pictures, which is never formed."""
 
+import math
 import threading
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from disentangle.errors import UserError
 from disentangle.generator import Generator
 
 _ONE_AT_A_TIME = threading.Lock()
-"""Torch has one level of forward mode, and one choice of its attention, for all threads."""
+"""Torch has one level of forward mode for all threads."""
 
 
 class Derivative:
@@ -22,7 +25,7 @@ class Derivative:
     Products with vectors are computed in forward mode. Fused attention has none: then with torch's plain attention,
     and where an operation has no forward mode at all, by differentiating twice in reverse, which takes twice as long.
     What has worked is kept to. Quantised latents have the derivative that they train with. Several threads may
-    differentiate one generator, and others make pictures with it meanwhile.
+    differentiate one generator, and others make pictures with it meanwhile, which are the same to the last bit.
 
     Args:
         generator: whose pictures.
@@ -84,12 +87,12 @@ class Derivative:
         return torch.zeros_like(image) if tangent is None else tangent
 
     def _plain_forward(self, latents: Tensor, tangents: Tensor) -> Tensor:
-        with _ONE_AT_A_TIME, sdpa_kernel(SDPBackend.MATH):
+        with _ONE_AT_A_TIME, PlainAttention():
             return self._pushed(latents, tangents)
 
     def _twice_back(self, latents: Tensor, tangents: Tensor) -> Tensor:
         """``Jᵀ u`` is linear in ``u``, and its derivative by ``u`` along ``v`` is ``J v``, whatever ``u`` is."""
-        with _ONE_AT_A_TIME, torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+        with torch.enable_grad(), PlainAttention():
             start = latents.detach().clone().requires_grad_()
             images = self._generator.synthesize(start)
             if not images.requires_grad:
@@ -107,3 +110,27 @@ class Derivative:
             f"the pictures of {type(self._generator).__name__} cannot be differentiated by its latents ({reason}): "
             "possible here: activations, weights, coordinate, random"
         )
+
+
+class PlainAttention(TorchFunctionMode):
+    """Attention by products and a softmax, in this thread alone, instead of the fused kernels, which have no derivative
+    in forward mode and no second one. (Torch's own choice of a kernel is one for all threads.)"""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Called by torch in place of each of its functions."""
+        attends = func is F.scaled_dot_product_attention
+        return (_plain_attention if attends else func)(*args, **(kwargs or {}))
+
+
+def _plain_attention(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *args: Any, **kwargs: Any
+) -> Tensor:
+    """As :func:`torch.nn.functional.scaled_dot_product_attention`, by what that falls back to."""
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill(~attn_mask, -math.inf)
+    attended: Tensor = torch.ops.aten._scaled_dot_product_attention_math(query, key, value, attn_mask, *args, **kwargs)[
+        0
+    ]
+    return attended

@@ -1,5 +1,6 @@
 """The eigenvectors of the mean of ``JᵀJ`` over the Jacobians of many pictures: formed, or by their products alone."""
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from disentangle.directions.angles import principal_angles
 from disentangle.directions.matching import half_stability
-from disentangle.directions.methods.base import MARGIN, Found, Progress, Task, gram
+from disentangle.directions.methods.base import MARGIN, Found, Progress, Task, gram, within
 from disentangle.directions.methods.derivatives import Derivative
 from disentangle.errors import DisentangleWarning, UserError
 
@@ -16,7 +17,7 @@ FEW = 16
 """Directions that an iteration, whose time grows with them, finds unasked."""
 PROBES = 8
 CONVERGED = 1e-3
-"""Radians by which an iteration may still turn the directions."""
+"""Radians by which the directions that an iteration gives may be off, as far as its last turn and values tell."""
 
 
 class Pictures:
@@ -95,18 +96,18 @@ def iterating(task: Task, pictures: Pictures, iterations: int) -> tuple[Found, d
     every = range(len(pictures))
     halving = len(pictures) > 1
     share = 0.5 if halving else 1.0
-    values, vectors, turned = iterate(pictures, every, start, count, iterations, _part(task.progress, 0.0, share))
+    values, vectors, error = iterate(pictures, every, start, count, iterations, within(task.progress, 0.0, share))
     total = float(values.sum()) + _rest(pictures, vectors, draw)
     stability = None
     if halving:
         halves = []
         for j in range(2):
-            report = _part(task.progress, 0.5 + 0.25 * j, 0.25)
+            report = within(task.progress, 0.5 + 0.25 * j, 0.25)
             halves.append(iterate(pictures, every[j::2], vectors, count, iterations, report)[1])
         stability = half_stability(vectors[:count], *halves)
     how = {
         "total": f"the directions' own and, of the rest, Hutchinson's estimate of {PROBES} probes a picture",
-        "turned": round(float(torch.rad2deg(torch.tensor(turned))), 4),
+        "error": round(math.degrees(error), 4),
     }
     return Found("", vectors[:count], values.sqrt(), total, stability), how
 
@@ -114,7 +115,12 @@ def iterating(task: Task, pictures: Pictures, iterations: int) -> tuple[Found, d
 def iterate(
     pictures: Pictures, which: Sequence[int], start: Tensor, count: int, iterations: int, progress: Progress
 ) -> tuple[Tensor, Tensor, float]:
-    """``V ← orth(mean of JᵀJ V)`` until the first ``count`` directions stand still.
+    r"""``V ← orth(mean of JᵀJ V)`` until the first ``count`` directions are known.
+
+    Let the block miss a wanted direction, of eigenvalue :math:`\lambda`, by a small angle :math:`e` towards an
+    eigenvector of :math:`\mu < \lambda`. Of that the map leaves :math:`e \mu / \lambda`: it turns the direction by
+    :math:`e (1 - \mu / \lambda)` alone, however far there is to go. So the error is the turn over that factor, with
+    :math:`\lambda` the last value wanted and :math:`\mu` the first left out, which is at most the last of the block.
 
     Args:
         pictures: whose Jacobians.
@@ -125,31 +131,34 @@ def iterate(
         progress: is told after each.
 
     Returns:
-        The ``b`` largest eigenvalues, in descending order, their eigenvectors as rows, and by how many radians the
-        last iteration turned the wanted ones out of the block.
+        The ``b`` largest eigenvalues, in descending order, their eigenvectors as rows, and the estimated error of the
+        wanted ones, in radians, at most π/2.
     """
     block = _orthonormal(start)
-    turned = torch.pi / 2
+    rounding = 10 * torch.finfo(pictures.latents.dtype).eps
+    error = math.pi / 2
     for iteration in range(1, iterations + 1):
         products = torch.stack([pictures.returned(i, block) for i in which]).mean(0)
         # The best that this block knows of the eigenvectors (Rayleigh, Ritz); the next one is what they are mapped to.
         values, turns = _decomposed(block @ products.mT)
         known, mapped = turns @ block, turns @ products
         # What is smaller drowns in the rounding of the products, and any direction will do for it.
-        above = int((values[:count] > 10 * torch.finfo(pictures.latents.dtype).eps * values[0]).sum())
+        above = int((values[:count] > rounding * values[0]).sum())
         turned = float(principal_angles(mapped[:above], block)[-1]) if above else 0.0
-        progress(iteration / iterations, f"iteration {iteration}: turned by {turned * 180 / torch.pi:.2g}°")
-        if turned < CONVERGED:
+        apart = 1.0 - float(values[-1] / values[above - 1]) if above else 1.0
+        error = turned if turned <= rounding else min(turned / max(apart, rounding), math.pi / 2)
+        progress(iteration / iterations, f"iteration {iteration}: off by about {math.degrees(error):.2g}°")
+        if error < CONVERGED:
             break
         block = _orthonormal(mapped)
     else:
         warnings.warn(
-            f"after {iterations} iterations the Jacobian's directions still turn by {turned * 180 / torch.pi:.2g} "
-            "degrees: allow more iterations, or take solver exact",
+            f"after {iterations} iterations the Jacobian's directions are still off by about "
+            f"{math.degrees(error):.2g} degrees: allow more iterations, or take solver exact",
             DisentangleWarning,
             stacklevel=2,
         )
-    return values, known, turned
+    return values, known, error
 
 
 def _rest(pictures: Pictures, vectors: Tensor, draw: torch.Generator) -> float:
@@ -178,8 +187,3 @@ def _orthonormal(rows: Tensor) -> Tensor:
     """An orthonormal basis, as rows, that begins with the span of the first rows."""
     basis: Tensor = torch.linalg.qr(rows.mT).Q
     return basis.mT
-
-
-def _part(progress: Progress, start: float, size: float) -> Progress:
-    """Progress of a part of the work."""
-    return lambda share, text: progress(start + size * share, text)

@@ -17,6 +17,7 @@ def find_in_matrices(
     unit_rows: bool,
     possible: Sequence[Projection] | None = None,
     seeded: bool = False,
+    given: bool = True,
 ) -> Result:
     """An orthonormal basis of the latents of each layer, and how strongly the layer responds to each.
 
@@ -27,6 +28,7 @@ def find_in_matrices(
         unit_rows: bring every row of a matrix to unit length first.
         possible: the layers to choose from; by default all.
         seeded: whether ``axes_of`` draws.
+        given: whether the basis does not follow from the matrix.
 
     Raises:
         UserError: where a layer is unknown or its weights are not finite.
@@ -39,7 +41,7 @@ def find_in_matrices(
         order = torch.argsort(response, descending=True, stable=True)
         vectors = torch.zeros(len(axes), task.generator.latent_size, dtype=torch.float64)
         vectors[:, latents] = axes[order]
-        found.append(Found(name, vectors, response[order]))
+        found.append(Found(name, vectors, response[order], given=given))
         task.progress(len(found) / len(projections), f"decomposed {name}")
     settings = {"layers": [projection.name for projection in projections], "stack": stack, "unit_rows": unit_rows}
     return Result(found, settings, seeded)

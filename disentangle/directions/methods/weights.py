@@ -18,7 +18,7 @@ def find_weights(task: Task, *, stack: bool = False, unit_rows: bool = False) ->
         stack: treat the layers that see the same latents as one, their matrices on top of one another.
         unit_rows: bring every feature's row of the matrix to unit length first, an option of SeFa's.
     """
-    return find_in_matrices(task, singular_vectors, stack, unit_rows)
+    return find_in_matrices(task, singular_vectors, stack, unit_rows, given=False)
 
 
 def singular_vectors(matrix: Tensor) -> Tensor:
