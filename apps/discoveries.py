@@ -62,7 +62,8 @@ def turned(found: Directions, k: int) -> str:
 
 def doubted(found: Directions, k: int) -> str:
     """What speaks against the direction, in a word and a line each."""
-    doubts = {"repeated": found.repeated, "unstable": found.unstable, "still": found.still}
+    repeated = found.repeated | found.unresolved
+    doubts = {"repeated": repeated, "unstable": found.unstable, "still": found.still}
     return "\n".join(word for word, so in doubts.items() if bool(so[k]))
 
 

@@ -161,7 +161,8 @@ def _said(view: View, k: int) -> list[str]:
     if directions.moves[k] and directions.purity is not None:
         lines.append(f"{directions.moves[k]} {float(directions.purity[k]):.0%}")
     # Shorter than the words of `Directions.doubts`, which would be cut.
-    doubts = {"repeated": directions.repeated, "unstable": directions.unstable, "hardly changes it": directions.still}
+    repeated = directions.repeated | directions.unresolved
+    doubts = {"repeated": repeated, "unstable": directions.unstable, "hardly changes it": directions.still}
     return lines + [words for words, so in doubts.items() if bool(so[k])][:1]
 
 

@@ -22,7 +22,7 @@ from disentangle.directions import METHODS, Directions, combine, natural_method
 from disentangle.errors import UserError
 from disentangle.generator import Generator
 from disentangle.pictures import to_uint8
-from disentangle.training.files import write_atomic
+from disentangle.training.files import disk_errors, locked, write_atomic
 from disentangle.training.run import Run
 
 POSITIONS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
@@ -152,7 +152,11 @@ class Studio:
             UserError: where the file has changed since the view was opened, or the name cannot be given
                 (:func:`~disentangle.apps.directions.places.check_name`).
         """
-        with self._opening:
+        check_name(view.directions, k, name, note)
+        folder = self.run(view.run.name).path / "directions" / view.name
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with self._opening, locked(folder, wait=True):  # so that a discovery that ends just now loses no name
             _, now = self._open(self.run(view.run.name), view.name)
             if now.fingerprint != view.fingerprint:
                 raise UserError(f"the directions of {view.run.name} have changed since the page was loaded: reload it")

@@ -5,8 +5,8 @@ from typing import Any
 
 import gradio as gr
 
-from disentangle.apps.discover import earlier, find, keep_names, write
-from disentangle.apps.edit import Edit
+from disentangle.apps.directions.places import check_folder
+from disentangle.apps.discover import check_place, earlier, find, keep
 from disentangle.apps.studio import Studio, View
 from disentangle.apps.traverse.api import told, whole
 from disentangle.apps.traverse.inversion import FOLLOW, QUIET, choices, missing
@@ -119,13 +119,11 @@ def _task(
         options["samples"] = _within(samples, "the number of samples", 2, MOST_SAMPLES)
     start = _within(seed or 0, "the seed", 0, 2**53)
     kept = name.strip() or method
-    if kept.startswith("."):
-        raise UserError(f"{kept!r} begins with a dot: choose another name")
-    Edit(run, kept)  # names have no slash
+    check_folder(kept)
     view = studio.open(run)
     folder = view.run.path / "directions" / kept
-
-    before = earlier(view.run, kept, method)
+    check_place(folder)
+    earlier(view.run, kept, method)  # which refuses what must not be replaced
 
     def task(progress: Progress) -> tuple[str, str]:
         found = find(
@@ -137,11 +135,11 @@ def _task(
             seed=start,
             options=options,
             factors=factors,
+            weights=view.weights,
             progress=lambda share, text: progress(0.99 * share, text),
         )
-        found = keep_names(found, before)
         progress(0.99, "keeping them")
-        write(folder, found, {}, before)
+        found = keep(view.run, kept, method, found, {})
         still = int(found.still.sum())
         idle = f", {still} of which hardly change the picture" if still else ""
         return kept, f"Found {len(found)} directions{idle}; kept in `{folder}`."

@@ -92,11 +92,13 @@ def natural_method(generator: Generator) -> str:
 
     Returns:
         ``"subspace"`` where there is a subspace layer; else ``"coordinate"`` where there is an encoder, whose codes
-        these are; else ``"weights"``.
+        these are; else ``"weights"``, or ``"jacobian"`` where it names no layers.
     """
     if subspace_projections(generator):
         return "subspace"
-    return "coordinate" if isinstance(generator, Encoder) else "weights"
+    if isinstance(generator, Encoder):
+        return "coordinate"
+    return "weights" if generator.projections() else "jacobian"
 
 
 def spectral_gaps(singular_values: Tensor) -> Tensor:
@@ -120,7 +122,7 @@ def spectral_gaps(singular_values: Tensor) -> Tensor:
 
 def _together(found: Sequence[Found], count: int | None) -> dict[str, Any]:
     """The fields of :class:`Directions` that follow from what was found, the layers merged and sorted."""
-    values, shares, gaps, stability, names = [], [], [], [], []
+    values, shares, gaps, stability, errors, names = [], [], [], [], [], []
     for each in found:
         k = len(each.vectors)
         squares = each.spectrum.square()
@@ -129,6 +131,8 @@ def _together(found: Sequence[Found], count: int | None) -> dict[str, Any]:
         shares.append(squares[:k] / max(total, 1e-300))
         gaps.append(torch.full((k,), torch.inf).double() if each.given else spectral_gaps(each.spectrum)[:k])
         stability.append(torch.zeros(k, dtype=torch.float64) if each.stability is None else each.stability)
+        largest = max(float(each.spectrum.max()), 1e-300)
+        errors.append(torch.zeros(k, dtype=torch.float64) if each.errors is None else each.errors / largest)
         names += [each.layer] * k
     order = torch.argsort(torch.cat(values), descending=True, stable=True)[:count]
     vectors = _fix_signs(torch.cat([each.vectors for each in found])[order])
@@ -139,6 +143,7 @@ def _together(found: Sequence[Found], count: int | None) -> dict[str, Any]:
         "shares": torch.cat(shares)[order].float(),
         "gaps": torch.cat(gaps)[order].float(),
         "stability": torch.cat(stability)[order].float(),
+        "errors": torch.cat(errors)[order].float() if any(each.errors is not None for each in found) else None,
         "layers": tuple(names[i] for i in order.tolist()),
     }
 

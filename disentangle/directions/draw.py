@@ -190,7 +190,7 @@ def _facts(directions: Directions, k: int) -> list[str]:
     """Label, singular value and activeness."""
     lines = [directions.labels[k], f"singular value {float(directions.singular_values[k]):.3g}"]
     lines += [] if directions.activeness is None else [f"activeness {float(directions.activeness[k]):.2g}"]
-    return lines + (["repeated"] if bool(directions.repeated[k]) else [])
+    return lines + (["repeated"] if bool(directions.repeated[k] | directions.unresolved[k]) else [])
 
 
 def _title(pen: ImageDraw.ImageDraw, lines: Sequence[str], width: int) -> None:

@@ -23,7 +23,7 @@ FILE = f"directions{SUFFIX}"
 """What a file of directions is called in its folder."""
 TENSORS = ("vectors", "singular_values", "shares", "gaps", "sigma")
 """What every direction has."""
-MEASURED = ("activeness", "step_sizes", "stability", "seed_stability", "effects", "readable")
+MEASURED = ("activeness", "step_sizes", "stability", "seed_stability", "errors", "effects", "readable")
 """What has been measured of them, or ``None``."""
 FIELDS = ("layers", "method", "settings", "seed", "weights", "space", "factors", "names", "notes")
 TUPLES = ("layers", "factors", "names", "notes")
@@ -41,6 +41,7 @@ WHOLE = 1 - 1e-4
 SLIGHT = 0.1
 """Effect on a factor below which it may be chance."""
 UNSTABLE = 30.0
+DOUBTFUL = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,7 @@ class Directions:
         step_sizes: ``(k,)``: mean perceptual distance of a step of one sigma.
         stability: ``(k,)`` degrees: the angle between what each half of the samples gave; 0 where nothing was sampled.
         seed_stability: ``(k,)`` degrees: the angle to what other seeds give.
+        errors: ``(k,)``: standard error of the singular value over the layer's largest, where it was sampled.
         factors: names of the data set's factors that were measured, ``f`` of them.
         effects: ``(k, f)`` in [0, 1]: how far each direction moves each factor.
         readable: ``(f,)`` in [0, 1]: how well a factor can be read from pictures, from 0 for guessing to 1.
@@ -92,6 +94,7 @@ class Directions:
     step_sizes: Tensor | None = None
     stability: Tensor | None = None
     seed_stability: Tensor | None = None
+    errors: Tensor | None = None
     factors: tuple[str, ...] = ()
     effects: Tensor | None = None
     readable: Tensor | None = None
@@ -126,6 +129,14 @@ class Directions:
     def repeated(self) -> Tensor:
         """``(k,)`` bool: the singular value is repeated, so that any rotation among its directions would do as well."""
         return self.gaps < REPEATED_GAP
+
+    @property
+    def unresolved(self) -> Tensor:
+        """``(k,)`` bool: the nearest other singular value is within three standard errors: it may be repeated, and more
+        samples would tell. (Of two that are, samples set apart one pair in ten by more.)"""
+        if self.errors is None:
+            return torch.zeros(len(self), dtype=torch.bool)
+        return (self.gaps < 3 * self.errors) & ~self.repeated
 
     @property
     def still(self) -> Tensor:
@@ -199,6 +210,8 @@ class Directions:
         words = []
         if bool(self.repeated[k]):
             words.append("repeated: its axes are arbitrary")
+        if bool(self.unresolved[k]):
+            words.append("may be repeated: more samples would tell")
         if self.stability is not None and float(self.stability[k]) > UNSTABLE:
             words.append(f"other samples turn it by {float(self.stability[k]):.0f}°")
         if self.seed_stability is not None and float(self.seed_stability[k]) > UNSTABLE:
@@ -210,17 +223,17 @@ class Directions:
     def ranking(self, count: int | None = None) -> list[int]:
         """Indices of the directions, those worth a look first.
 
-        First those that nothing speaks against, then the arbitrary (repeated or unstable) ones, then the still ones;
-        in each group by activeness, times purity of those that move a known factor (of as much, by activeness alone),
-        or by singular value where activeness was not measured.
+        By activeness, times purity of those that move a known factor (of as much, by activeness alone), or by singular
+        value where activeness was not measured. An arbitrary direction (repeated, unresolved or unstable) counts for a
+        quarter of it; those that are still come last.
         """
         size = (self.singular_values if self.activeness is None else self.activeness).double()
         key = size.clone()
         if self.activeness is not None and self.purity is not None:
             moving = torch.tensor([bool(factor) for factor in self.moves])
             key[moving] *= self.purity[moving]
-        group = torch.where(self.still, 2, (self.repeated | self.unstable).long())
-        order = sorted(range(len(self)), key=lambda k: (int(group[k]), -float(key[k]), -float(size[k])))
+        key[self.repeated | self.unresolved | self.unstable] *= DOUBTFUL
+        order = sorted(range(len(self)), key=lambda k: (bool(self.still[k]), -float(key[k]), -float(size[k])))
         return order[:count]
 
     def take(self, indices: Sequence[int]) -> "Directions":

@@ -220,3 +220,25 @@ def test_a_cancelled_discovery_leaves_no_hook_behind() -> None:
         discover(generator, "activations", samples=64, progress=cancel)
     assert not any(module._forward_hooks for module in generator.modules())
     assert len(discover(generator, "activations", samples=64)) == 4
+
+
+def test_a_pair_that_samples_cannot_tell_apart_is_marked() -> None:
+    marked = torch.zeros(8)
+    for seed in range(20):
+        generator = KnownGenerator([3.0, 2.0, 2.0, 1.0, 0.5, 0.4, 0.3, 0.2])
+        found = discover(generator, "activations", samples=1000, seed=seed)
+        assert not found.repeated.any(), "samples never give the same value twice"
+        marked += found.unresolved
+        assert all(("may be repeated" in " ".join(found.doubts(k))) == bool(found.unresolved[k]) for k in range(8))
+    assert marked[1:3].min() >= 16, marked
+    assert marked[[0, 3]].max() <= 1, marked
+
+
+def test_the_error_of_a_singular_value_is_that_of_a_standard_deviation() -> None:
+    errors = []
+    for seed in range(40):
+        found = discover(KnownGenerator([3.0, 2.0, 1.5, 1.0, 0.5]), "activations", samples=800, seed=seed)
+        assert found.errors is not None
+        errors.append(found.errors.double() * found.singular_values.max() / found.singular_values)
+    # Of n Gaussian samples s / sqrt(2n). One estimate from five differences is off by a third; forty, by a twentieth.
+    assert torch.stack(errors).square().mean().sqrt().item() == pytest.approx((2 * 800) ** -0.5, rel=0.15)

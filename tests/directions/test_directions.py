@@ -45,7 +45,7 @@ def test_the_dataclass_refuses_what_does_not_fit(directions: Directions) -> None
 @pytest.mark.parametrize("name", [*TENSORS[1:], *MEASURED])
 def test_the_dataclass_refuses_numbers_that_are_none(directions: Directions, name: str) -> None:
     filled = dataclasses.replace(
-        directions, factors=("hue",), **{name: torch.ones(5) for name in MEASURED[:4]},
+        directions, factors=("hue",), **{name: torch.ones(5) for name in MEASURED[:5]},
         effects=torch.ones(5, 1), readable=torch.ones(1),
     )  # fmt: skip
     for value in (math.nan, -math.inf, math.inf):
@@ -58,20 +58,23 @@ def test_the_dataclass_refuses_numbers_that_are_none(directions: Directions, nam
             dataclasses.replace(filled, **{name: wrong})  # type: ignore[arg-type]
 
 
-def test_ranking_puts_doubtful_ones_after_good_ones_and_still_ones_last(directions: Directions) -> None:
+def test_ranking_counts_doubtful_ones_for_a_quarter_and_puts_still_ones_last(directions: Directions) -> None:
     assert directions.repeated.tolist() == [False, True, True, False, False]
-    assert directions.ranking() == [0, 3, 4, 1, 2]
+    assert directions.ranking() == [0, 3, 1, 2, 4], "5, 1, 2/4, 2/4 and 0.5, the larger ones of as much first"
     active = measured(directions, activeness=[0.009, 1.0, 0.5, 0.2, 0.3])
     assert active.still.tolist() == [True, False, False, False, False]
-    assert active.ranking() == [4, 3, 1, 2, 0]
-    assert active.ranking(2) == [4, 3]
+    assert active.ranking() == [4, 1, 3, 2, 0]
+    assert active.ranking(2) == [4, 1]
     unstable = measured(active, stability=[0.0, 0.0, 0.0, 0.0, 31.0])
     assert unstable.unstable.tolist() == [False] * 4 + [True]
-    assert unstable.ranking() == [3, 1, 2, 4, 0]
+    assert unstable.ranking() == [1, 3, 2, 4, 0]
     seeds = measured(unstable, seed_stability=[0.0, 0.0, 0.0, 30.5, 0.0])
     assert seeds.unstable.tolist() == [False] * 3 + [True, True]
+    blurred = measured(active, errors=[0.0, 0.0, 0.0, 0.0, 0.04])
+    assert (blurred.gaps[4] > 0.08, blurred.unresolved.tolist()) == (True, [False] * 4 + [True])
+    assert blurred.ranking() == [1, 3, 2, 4, 0]
     mixed = dataclasses.replace(active, factors=("hue", "size"), effects=torch.tensor([[1.0, 0.0]] * 4 + [[0.3, 0.3]]))
-    assert mixed.ranking()[:2] == [3, 4], "0.2 pure comes before 0.3 of half the purity"
+    assert mixed.ranking()[:3] == [1, 3, 4], "0.2 pure comes before 0.3 of half the purity"
 
 
 def test_purity_counts_only_where_a_factor_is_moved(directions: Directions) -> None:
@@ -160,7 +163,7 @@ def test_take_keeps_everything_of_those_taken(directions: Directions) -> None:
         directions.rename(4, "x", "y"),
         factors=("hue", "size"),
         readable=torch.ones(2),
-        **{name: torch.arange(5.0) for name in MEASURED[:4]},  # type: ignore[arg-type]
+        **{name: torch.arange(5.0) for name in MEASURED[:5]},  # type: ignore[arg-type]
         effects=torch.arange(10.0).view(5, 2),
     )
     some = full.take([4, 1, 4])

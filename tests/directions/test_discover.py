@@ -248,3 +248,29 @@ def test_options_are_those_that_a_method_documents(method: str) -> None:
     assert all(f"    {name}: " in (inspect.getdoc(METHODS[method]) or "") for name in option_names(method))
     with pytest.raises(UserError, match=rf"unknown option of the method {method} 'modul'.*{option_names(method)[0]}"):
         discover(LinearGenerator(), method, modul="x")
+
+
+class NoLayers:
+    """A generator that is no module and names no layers."""
+
+    latent_size = 3
+
+    def sample_latents(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
+        return torch.randn(n, 3, generator=generator)
+
+    def synthesize(self, latents: torch.Tensor) -> torch.Tensor:
+        return (latents * torch.tensor([1.0, 3.0, 2.0])).view(-1, 1, 1, 3)
+
+    def projections(self) -> tuple[()]:
+        return ()
+
+
+def test_a_generator_needs_no_layers() -> None:
+    found = discover(NoLayers())
+    assert found.method == "jacobian"
+    torch.testing.assert_close(found.singular_values, torch.tensor([3.0, 2.0, 1.0]))
+    assert discover(NoLayers(), "coordinate").vectors.tolist() == torch.eye(3).tolist()
+    turned = discover(NoLayers(), "random", seed=4)
+    torch.testing.assert_close(turned.vectors @ turned.vectors.mT, torch.eye(3))
+    with pytest.raises(UserError, match="names no layer"):
+        discover(NoLayers(), "weights")

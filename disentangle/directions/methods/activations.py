@@ -8,7 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from disentangle.directions.matching import half_stability
-from disentangle.directions.methods.base import MARGIN, Found, Result, Task, chosen_latents, chosen_projections, gram
+from disentangle.directions.methods.base import (
+    MARGIN,
+    Found,
+    Result,
+    Task,
+    chosen_latents,
+    chosen_projections,
+    gram,
+    half_errors,
+)
 from disentangle.directions.methods.hooks import Call, calls, choose, outputs, possible
 from disentangle.errors import UserError
 
@@ -61,8 +70,9 @@ def find_activations(task: Task, *, module: str | None = None, samples: int = 10
     if len(vectors) == 0:
         which = "latents" if task.layers is None else f"latents of {name}"
         raise UserError(f"what the module {call.name} puts out does not depend on the {which}: name another one")
-    halves = (principal(rows[i::2], flat[i::2], count + MARGIN)[0] for i in range(2))
-    stability = half_stability(vectors, *halves)
+    halves = [principal(rows[i::2], flat[i::2], count + MARGIN) for i in range(2)]
+    stability = half_stability(vectors, *(half for half, _ in halves))
+    errors = half_errors(spectrum[: len(vectors)], *(values for _, values in halves))
     embedded = torch.zeros(len(vectors), generator.latent_size, dtype=torch.float64)
     embedded[:, columns] = vectors
     settings = {
@@ -72,7 +82,7 @@ def find_activations(task: Task, *, module: str | None = None, samples: int = 10
         "batch": batch,
     }
     layer = call.name if task.layers is None else f"{call.name}, {name}"
-    return Result([Found(layer, embedded, spectrum, stability=stability)], settings, seeded=True)
+    return Result([Found(layer, embedded, spectrum, stability=stability, errors=errors)], settings, seeded=True)
 
 
 def principal(activations: Tensor, latents: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -56,6 +56,7 @@ class Found:
         spectrum: ``(m,)`` float64, ``m >= k``: all singular values that are known, those of the vectors first.
         total: sum of the squares of all singular values there are; ``None`` where ``spectrum`` has them all.
         stability: ``(k,)`` degrees between what each half of the samples gave; ``None`` where nothing was sampled.
+        errors: ``(k,)``: standard errors of the singular values (:func:`half_errors`); ``None`` likewise.
         given: whether the vectors were chosen without regard to the singular values, which are only how strong the
             response to them is: values that are the same then say nothing against them.
     """
@@ -65,6 +66,7 @@ class Found:
     spectrum: Tensor
     total: float | None = None
     stability: Tensor | None = None
+    errors: Tensor | None = None
     given: bool = False
 
 
@@ -127,6 +129,29 @@ def chosen_latents(task: Task) -> tuple[str, Tensor]:
     projections = chosen_projections(task)
     indices = torch.cat([every[projection.latents] for projection in projections]).unique()
     return " + ".join(projection.name for projection in projections), indices
+
+
+def half_errors(values: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Standard errors of singular values that all samples gave, from those that each half of the samples gave.
+
+    Half the difference of the halves is an estimate with one degree of freedom; so the relative error is taken to be
+    the same for all values, as it is for the standard deviations of Gaussian samples.
+
+    Args:
+        values: ``(k,)``, of all samples.
+        first: ``(m,)``, ``m >= k``, of one half, in the same order.
+        second: ``(n,)``, ``n >= k``, of the other.
+
+    Returns:
+        ``(k,)``; zero where all values are.
+    """
+    k = len(values)
+    sums, differences = first[:k] + second[:k], first[:k] - second[:k]
+    known = sums > 0
+    if not bool(known.any()):
+        return torch.zeros_like(values)
+    relative = (differences[known] / sums[known]).square().mean().sqrt()
+    return relative * values
 
 
 def gram(rows: Tensor) -> Tensor:

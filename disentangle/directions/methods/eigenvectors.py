@@ -9,7 +9,7 @@ from torch import Tensor
 
 from disentangle.directions.angles import principal_angles
 from disentangle.directions.matching import half_stability
-from disentangle.directions.methods.base import MARGIN, Found, Progress, Task, gram, within
+from disentangle.directions.methods.base import MARGIN, Found, Progress, Task, gram, half_errors, within
 from disentangle.directions.methods.derivatives import Derivative
 from disentangle.errors import DisentangleWarning, UserError
 
@@ -81,11 +81,12 @@ def exactly(task: Task, pictures: Pictures) -> Found:
         halves[i % 2] += gram(pictures.response(i, axes, step))
     count = task.wanted(pictures.size)
     values, vectors = _decomposed(halves.sum(0) / len(pictures))
-    stability = None
+    stability = errors = None
     if len(pictures) > 1:
-        first, second = (_decomposed(half)[1][: count + MARGIN] for half in halves)
-        stability = half_stability(vectors[:count], first, second)
-    return Found("", vectors[:count], values.sqrt(), stability=stability)
+        parts = [_decomposed(half / len(range(i, len(pictures), 2))) for i, half in enumerate(halves)]
+        stability = half_stability(vectors[:count], *(half[: count + MARGIN] for _, half in parts))
+        errors = half_errors(values[:count].sqrt(), *(half.sqrt() for half, _ in parts))
+    return Found("", vectors[:count], values.sqrt(), stability=stability, errors=errors)
 
 
 def iterating(task: Task, pictures: Pictures, iterations: int) -> tuple[Found, dict[str, object]]:
@@ -98,18 +99,19 @@ def iterating(task: Task, pictures: Pictures, iterations: int) -> tuple[Found, d
     share = 0.5 if halving else 1.0
     values, vectors, error = iterate(pictures, every, start, count, iterations, within(task.progress, 0.0, share))
     total = float(values.sum()) + _rest(pictures, vectors, draw)
-    stability = None
+    stability = errors = None
     if halving:
-        halves = []
+        parts = []
         for j in range(2):
             report = within(task.progress, 0.5 + 0.25 * j, 0.25)
-            halves.append(iterate(pictures, every[j::2], vectors, count, iterations, report)[1])
-        stability = half_stability(vectors[:count], *halves)
+            parts.append(iterate(pictures, every[j::2], vectors, count, iterations, report))
+        stability = half_stability(vectors[:count], *(half for _, half, _ in parts))
+        errors = half_errors(values[:count].sqrt(), *(half.sqrt() for half, _, _ in parts))
     how = {
         "total": f"the directions' own and, of the rest, Hutchinson's estimate of {PROBES} probes a picture",
         "error": round(math.degrees(error), 4),
     }
-    return Found("", vectors[:count], values.sqrt(), total, stability), how
+    return Found("", vectors[:count], values.sqrt(), total, stability, errors), how
 
 
 def iterate(

@@ -33,6 +33,14 @@ def find_in_matrices(
     Raises:
         UserError: where a layer is unknown or its weights are not finite.
     """
+    if given and task.layers is None and possible is None and not task.generator.projections():
+        # Axes that are given need no layer: all latents are one then, and respond alike.
+        size = task.generator.latent_size
+        return Result(
+            [Found("latents", axes_of(torch.eye(size, dtype=torch.float64)), torch.ones(size).double(), given=True)],
+            {"layers": None, "stack": stack, "unit_rows": unit_rows},
+            seeded,
+        )
     projections = chosen_projections(task, possible)
     found = []
     for name, latents, matrix in _layers(projections, stack, unit_rows):
