@@ -312,7 +312,7 @@ def test_the_table_fits_a_terminal_and_says_all_in_short() -> None:
         sigma=one,
         layers=("layer 1",) * 3 + ("layer 4",),
         method="weights",
-        activeness=torch.tensor([0.0123, 0.05, 0.04, 0.0]),
+        activeness=torch.tensor([0.0623, 0.05, 0.04, 0.0]),
         step_sizes=torch.tensor([0.25, 0.5, 0.75, 1e-4]),
         stability=torch.tensor([1.0, 45.0, 2.0, 3.0]),
         seed_stability=torch.tensor([2.0, 5.0, 7.0, 1.0]),
@@ -326,7 +326,7 @@ def test_the_table_fits_a_terminal_and_says_all_in_short() -> None:
     lines = [line.rstrip() for line in file.getvalue().splitlines()]
     assert [line.split() for line in lines[1:]] == [
         ["#", "direction", "value", "share", "gap", "turns", "active", "step", "moves", "purity", "doubts"],
-        ["0", "layer", "1", "·", "#1", "12.3", "50%", "0.270", "2°", "0.012", "0.25", "wall", "0.75"],
+        ["0", "layer", "1", "·", "#1", "12.3", "50%", "0.270", "2°", "0.062", "0.25", "wall", "0.75"],
         ["1", "[bold]x", "9", "20%", "0.000", "45°", "0.05", "0.5", "object", "hue", "1", "repeated"],
         ["unstable"],
         ["2", "layer", "1", "·", "#3", "9", "20%", "0.000", "7°", "0.04", "0.75", "–", "repeated"],

@@ -22,11 +22,11 @@ from gradio_client import Client
 
 from disentangle.apps.edit import Edit
 from disentangle.apps.studio import Studio, picture
-from disentangle.apps.traverse import compare, launch, scores, server
+from disentangle.apps.traverse import compare, finder, launch, scores, server
 from disentangle.apps.traverse.guard import LARGEST_BODY, LARGEST_UPLOAD
 from disentangle.apps.traverse.routes import WAITING, Room
 from disentangle.apps.traverse.work import Job, Stopped, Work
-from disentangle.directions import Progress
+from disentangle.directions import Directions, Progress
 from disentangle.errors import UserError
 from disentangle.pictures import png_bytes, to_pil
 from disentangle.training.run import Run
@@ -550,6 +550,39 @@ def test_a_name_that_somebody_else_gave_is_not_overwritten(app: httpx.Client) ->
     answer = app.post("/app/name", json=body | {"name": "yours"})
     assert (answer.status_code, "called it 'mine'" in answer.text) == (409, True)
     assert app.post("/app/name", json=body | {"name": "ours", "was": ["mine", ""]}).status_code == 200
+
+
+def test_discovery_does_as_it_is_told_and_loses_no_name(runs: Path) -> None:
+    studio = Studio(runs)
+    named: list[str] = []
+
+    def name_it(share: float, words: str) -> None:
+        if share > 0.5 and not named and (runs / "grey" / "directions" / "mine").exists():
+            view = studio.open("grey", "mine")
+            studio.rename(view, 1, "meanwhile", "")
+            named.append(view.directions.labels[1])
+
+    asked = ("grey", "activations", ["layer 1", "layer 2"], 5, 64, 3, " mine ", False)
+    task = finder._task(studio, *asked)
+    kept, said = task(lambda share, words: None)
+    found = Directions.load(runs / "grey" / "directions" / "mine")
+    assert (kept, len(found), found.seed, found.settings["samples"]) == ("mine", 5, 3, 64)
+    assert found.settings["layers"] == ["layer 1", "layer 2"]
+    assert "Found 5 directions" in said
+    task(name_it)
+    assert named
+    assert Directions.load(runs / "grey" / "directions" / "mine").names[1] == "meanwhile"
+    for wrong, what in (
+        ((*asked[:6], "weights", False), "weights"),
+        ((*asked[:6], ".x", False), "x"),
+        ((*asked[:6], "a/b", False), "/"),
+        ((*asked[:3], 513, *asked[4:]), "between 1 and 512"),
+        ((*asked[:4], 2001, *asked[5:]), "between 2 and 2,000"),
+        ((*asked[:5], 0.5, *asked[6:]), "whole number"),
+        (("", *asked[1:]), "choose a run"),
+    ):
+        with pytest.raises(UserError, match=what):
+            finder._task(studio, *wrong)
 
 
 def test_a_run_that_is_slow_to_open_holds_up_nobody_else(
