@@ -95,7 +95,7 @@ def main(argv: list[str]) -> None:
 
     from rich.console import Console
 
-    from disentangle.apps.discoveries import following, table
+    from disentangle.apps.discoveries import LISTED, following, table
     from disentangle.directions import natural_method
     from disentangle.training.run import Run
 
@@ -127,7 +127,7 @@ def main(argv: list[str]) -> None:
         files = drawn(generator, found, order[: args.directions], args.seed, args.rows)
     found = keep(run, name, method, found, files)
     console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 100)
-    console.print(table(found, order))
+    console.print(table(found, order[:LISTED], f"{found.method}: {len(found)} directions, the best first"))
     for line in following(run.path, name, found, order):
         console.print(line, markup=False, soft_wrap=True)
     logger.info(

@@ -1,4 +1,4 @@
-"""What ``disentangle discover`` prints: the directions, ranked, and what to do with them."""
+"""What commands print of directions: what is known of each, and what to do with them."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,26 +12,28 @@ from disentangle.directions import Directions
 from disentangle.directions.file import printable
 
 LISTED = 30
-"""Directions in the table, at most."""
+"""Directions in the table of a discovery, at most."""
+NOTED = 60
+"""Letters of a note."""
 
 Cell = Callable[[Directions, int], str]
 
 
-def table(found: Directions, order: Sequence[int]) -> Table:
-    """The directions at ``order``, a row each, with all that has been measured of them; 80 characters wide at most,
-    if names are short."""
+def table(found: Directions, order: Sequence[int], title: str) -> Table:
+    """The directions at ``order``, a row each, with all that is known of them; 80 characters wide at most, if names are
+    short and there are no notes."""
     drawn = Table(
-        title=f"{found.method}: {len(found)} directions, the best first",
+        title=escape(printable(title)),
         title_justify="left",
         box=None,
         padding=(0, 1, 0, 0),
     )
-    cells: dict[str, Cell] = {"#": lambda d, k: str(k), "direction": lambda d, k: printable(d.labels[k])}
+    cells: dict[str, Cell] = {"#": lambda d, k: str(k), "direction": _named}
     cells |= {heading: cell for heading, (present, cell) in MEASURED.items() if present(found)}
     for heading in cells:
         words = heading in WORDS
         drawn.add_column(heading, justify="left" if words else "right", no_wrap=not words)
-    for k in order[:LISTED]:
+    for k in order:
         drawn.add_row(*(escape(cell(found, k)) for cell in cells.values()))
     return drawn
 
@@ -71,7 +73,18 @@ def _number(values: str) -> Cell:
     return lambda d, k: f"{float(getattr(d, values)[k]):.2g}"
 
 
-WORDS = ("direction", "moves", "doubts")
+def _named(found: Directions, k: int) -> str:
+    """What the direction is called, and below a name that was given its layer."""
+    words = [found.labels[k], *([found.layers[k]] if found.names[k] else [])]
+    return "\n".join(map(printable, words))
+
+
+def _noted(found: Directions, k: int) -> str:
+    """The first line of what people wrote about the direction."""
+    return printable(found.notes[k].strip().partition("\n")[0][:NOTED])
+
+
+WORDS = ("direction", "moves", "doubts", "note")
 
 MEASURED: dict[str, tuple[Callable[[Directions], bool], Cell]] = {
     "value": (lambda d: True, lambda d, k: f"{float(d.singular_values[k]):.3g}"),
@@ -83,5 +96,6 @@ MEASURED: dict[str, tuple[Callable[[Directions], bool], Cell]] = {
     "moves": (lambda d: d.purity is not None, lambda d, k: printable(d.moves[k]) or "–"),
     "purity": (lambda d: d.purity is not None, lambda d, k: _number("purity")(d, k) if d.moves[k] else ""),
     "doubts": (lambda d: any(doubted(d, k) for k in range(len(d))), doubted),
+    "note": (lambda d: any(d.notes), _noted),
 }
 """Columns: whether there is something to show in one, and what it shows of a direction."""

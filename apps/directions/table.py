@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,7 @@ from disentangle.apps.arguments import parse
 from disentangle.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-    from torch import Tensor
-
     from disentangle.apps.directions.sources import Source
-    from disentangle.directions import Directions
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +24,9 @@ logger = logging.getLogger(__name__)
 class ListArgs:
     """List the directions of a run or of a file, those worth a look first, and what is known of each.
 
-    The place is what commands and links call a direction by. The share is of the sum of the squares of its layer's
-    singular values; the gap is to the nearest other singular value, over the largest; stability is in degrees, between
-    halves of the samples and between seeds; a step is the perceptual distance of one sigma.
+    The place, #, is what commands and links call a direction by. The share is of the sum of the squares of its layer's
+    singular values; the gap is to the nearest other singular value, over the largest; by so many degrees other samples
+    or seeds turn it, whichever is more; a step is the perceptual distance of one sigma.
     """
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FILE")]
@@ -49,11 +44,13 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"--count must be at least 1, got {args.count}")
 
     from disentangle.apps.data import show
+    from disentangle.apps.discoveries import table
 
     for source in _readable(args.source, args.directions):
         directions = source.directions
         heading = f"{source.title}: {len(directions)} directions, {directions.method}, seed {directions.seed}"
-        show(table(directions, f"{heading}, weights {directions.weights[:12] or 'unknown'}", args.count))
+        heading = f"{heading}, weights {directions.weights[:12] or 'unknown'}"
+        show(table(directions, directions.ranking(args.count), heading))
         for layer in directions.collapsed:
             logger.info("%s: %s has collapsed: none of its directions changes the picture", source.title, layer)
 
@@ -77,44 +74,3 @@ def _readable(path: Path, name: str | None) -> list[Source]:
     for damage in errors:
         logger.warning("left out: %s", damage)
     return found
-
-
-def table(directions: Directions, title: str, count: int | None = None) -> Table:
-    """The directions in the order of their ranking; what has not been measured of any has no column."""
-    from rich.table import Table
-
-    from disentangle.directions.file import printable
-
-    drawn = Table(box=None, pad_edge=False, title=printable(title), title_justify="left")
-    drawn.add_column("place", justify="right")
-    drawn.add_column("name")
-    drawn.add_column("layer")
-    columns = {name: values for name, values in _columns(directions).items() if any(values)}
-    for name in columns:
-        drawn.add_column(name, justify="left" if name in ("moves", "doubts", "note") else "right", overflow="fold")
-    for k in directions.ranking(count):
-        words = [directions.labels[k], directions.layers[k], *(values[k] for values in columns.values())]
-        drawn.add_row(str(k), *map(printable, words))
-    return drawn
-
-
-def _columns(directions: Directions) -> dict[str, list[str]]:
-    count = len(directions)
-    gaps = ["–" if math.isinf(gap) else f"{gap:.3f}" for gap in directions.gaps.tolist()]
-    purity = _numbers(directions.purity, ".0%", count)
-    return {
-        "singular value": _numbers(directions.singular_values, ".4g", count),
-        "share": _numbers(directions.shares, ".1%", count),
-        "gap": ["repeated" if again else gap for again, gap in zip(directions.repeated.tolist(), gaps)],
-        "halves": _numbers(directions.stability, ".0f", count, "°"),
-        "seeds": _numbers(directions.seed_stability, ".0f", count, "°"),
-        "activeness": _numbers(directions.activeness, ".2g", count),
-        "step": _numbers(directions.step_sizes, ".3g", count),
-        "moves": [f"{name} {share}" if name else "" for name, share in zip(directions.moves, purity)],
-        "doubts": ["; ".join(directions.doubts(k)) for k in range(count)],
-        "note": [note.strip().splitlines()[0][:60] if note.strip() else "" for note in directions.notes],
-    }
-
-
-def _numbers(values: Tensor | None, how: str, count: int, unit: str = "") -> list[str]:
-    return [""] * count if values is None else [f"{value:{how}}{unit}" for value in values.tolist()]

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import webbrowser
@@ -46,6 +47,7 @@ class Args:
 def main(argv: list[str]) -> None:
     """Run the command."""
     args = parse(Args, args=argv, prog="disentangle app")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # then what visitors have uploaded goes, too
     launch(args.runs, args.port, open_browser=args.browser, block=True)
 
 

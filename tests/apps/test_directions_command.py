@@ -16,7 +16,7 @@ from disentangle.apps.directions.adopt import from_arrays
 from disentangle.apps.directions.merge import merge
 from disentangle.apps.directions.places import place_of
 from disentangle.apps.directions.sources import FILE
-from disentangle.apps.directions.table import table
+from disentangle.apps.discoveries import table
 from disentangle.directions import Directions, discover
 from disentangle.errors import UserError
 from disentangle.training.run import Run
@@ -52,7 +52,7 @@ def test_list_shows_what_has_been_measured(
     out = capsys.readouterr().out
     assert "grey/subspace: 18 directions" in out
     assert "grey/random: 18 directions" in out
-    assert "activeness" not in out
+    assert "active" not in out
     found = kept(run)
     effects = torch.tensor([[0.2, 0.6]]).repeat(18, 1)
     dead = next(layer for layer in found.layers if layer != found.layers[2])
@@ -66,13 +66,13 @@ def test_list_shows_what_has_been_measured(
     assert f"{dead} has collapsed" in caplog.text
     assert caplog.text.count("collapsed") == 1
     header, *rows = capsys.readouterr().out.splitlines()[1:]
-    columns = "place name layer singular value share gap halves activeness step moves doubts"
+    columns = "# direction value share gap turns active step moves purity doubts"
     assert " ".join(header.split()) == columns, "what nobody has measured has no column"
-    assert len(rows) == 18
+    assert len(rows) == 18 + 6 + 1, "every doubt of several stands in a line, and the layer of a given name"
     wide = next(row for row in rows if "wide" in row)
-    for text in ("45°", "0.125", "scale 75%", "other samples turn it by 45°"):
+    for text in ("45°", "0.12", "scale", "0.75", "unstable"):
         assert text in wide
-    assert [int(row.split()[0]) for row in rows] == kept(run).ranking()
+    assert [int(row.split()[0]) for row in rows if row.split()[0].isdecimal()] == kept(run).ranking()
 
 
 def test_match_finds_turned_and_reordered_directions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,9 +170,9 @@ def test_one_damaged_file_hides_no_other(
 def test_tables_show_nothing_that_a_terminal_obeys() -> None:
     bad = replace(axes([1.0, 0]), names=("\x1b[31mRED",), notes=("\x1b]0;pwn\x07\nmore",), layers=("a\nb",))
     file = io.StringIO()
-    Console(file=file, width=200).print(table(bad, "t\x1b\n"))
+    Console(file=file, width=200).print(table(bad, bad.ranking(), "t\x1b\n"))
     assert not set(file.getvalue()) & set("\x1b\x07")
-    assert file.getvalue().count("\n") == 3
+    assert file.getvalue().count("\n") == 4
 
 
 def test_names_and_notes(run: Run) -> None:

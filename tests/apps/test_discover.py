@@ -322,13 +322,13 @@ def test_the_table_fits_a_terminal_and_says_all_in_short() -> None:
         names=("", "[bold]x", "", ""),
     )
     file = io.StringIO()
-    Console(file=file, width=80).print(table(found, found.ranking()))
+    Console(file=file, width=80).print(table(found, found.ranking(), "t"))
     lines = [line.rstrip() for line in file.getvalue().splitlines()]
     assert [line.split() for line in lines[1:]] == [
         ["#", "direction", "value", "share", "gap", "turns", "active", "step", "moves", "purity", "doubts"],
         ["0", "layer", "1", "·", "#1", "12.3", "50%", "0.270", "2°", "0.062", "0.25", "wall", "0.75"],
         ["1", "[bold]x", "9", "20%", "0.000", "45°", "0.05", "0.5", "object", "hue", "1", "repeated"],
-        ["unstable"],
+        ["layer", "1", "unstable"],
         ["2", "layer", "1", "·", "#3", "9", "20%", "0.000", "7°", "0.04", "0.75", "–", "repeated"],
         ["3", "layer", "4", "·", "#1", "0.01", "10%", "–", "3°", "0", "0.0001", "–", "still"],
     ]
