@@ -1,9 +1,11 @@
 """Features and moments that were computed once, in files that are whole, unchanged and answer the same question."""
 
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from safetensors.numpy import save
 from disentangle.errors import UserError
 from disentangle.metrics.moments import Moments
 
+LIMIT = 4 * 2**30
+PARTIAL = ".features."
+DAY = 24 * 3600
 VERSION = 1
 """Of the format, and of how features are made: what an older one wrote is computed again."""
 
@@ -43,14 +48,16 @@ class FeatureCache:
     """A folder of features and moments, a file each, named by the SHA-256 of its key.
 
     A file is written whole or not at all. It holds its key and the hash of its contents: one that is damaged, or is
-    another's, is computed again and replaced.
+    another's, is computed again and replaced. Where they come to more than the limit, those used longest ago go.
 
     Attributes:
         folder: made when the first file is written.
+        limit: bytes of all files; the one written last stays, however large it is.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, limit: int = LIMIT) -> None:
         self.folder = Path(folder)
+        self.limit = limit
 
     def path(self, key: Mapping[str, Any], kind: str = "features") -> Path:
         """Where the features, or moments, of a key are; see :func:`cache_key`."""
@@ -72,10 +79,30 @@ class FeatureCache:
         path, text = self.path(key, kind), _text(key, kind)
         known = _read(path, text)
         if known is not None:
+            with contextlib.suppress(OSError):  # a folder that may only be read
+                os.utime(path)
             return known
         array = np.ascontiguousarray(compute())
         _write(path, save({"array": array}, {"key": text, "sha256": _digest(array)}))
+        self._make_room(path)
         return array
+
+    def _make_room(self, newest: Path) -> None:
+        """Remove files, those used longest ago first, until all fit; and what a kill has left half-written long ago."""
+        found = []
+        for file in self.folder.iterdir():
+            with contextlib.suppress(OSError):  # another process may have removed it
+                status = file.stat()
+                if file.name.startswith(PARTIAL) and status.st_mtime < time.time() - DAY:
+                    file.unlink()
+                elif file.suffix == ".safetensors" and file != newest:
+                    found.append((status.st_mtime, status.st_size, file))
+        held = newest.stat().st_size + sum(size for _, size, _ in found)
+        for _, size, file in sorted(found):
+            if held <= self.limit:
+                return
+            file.unlink(missing_ok=True)
+            held -= size
 
 
 def _text(key: Mapping[str, Any], kind: str) -> str:
@@ -99,7 +126,7 @@ def _read(path: Path, text: str) -> NDArray[Any] | None:
 def _write(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".features.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)

@@ -4,9 +4,11 @@ import os
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from disentangle.errors import UserError
 from disentangle.metrics import FeatureCache, Moments, cache_key
+from disentangle.metrics.feature_cache import _text
 
 
 class Network:
@@ -126,3 +128,22 @@ def test_nothing_is_left_of_a_failure(tmp_path, monkeypatch):
 def test_a_network_without_a_name_has_no_key():
     with pytest.raises(ValueError, match="without a name"):
         cache_key(lambda images: images, samples=1, seed=0, data={})
+
+
+def test_what_was_used_longest_ago_makes_room(tmp_path):
+    keys = [{**KEY, "samples": i} for i in range(4)]
+    size = len(save({"array": FEATURES}, {"key": _text(keys[0], "features"), "sha256": "0" * 64}))
+    cache = FeatureCache(tmp_path, limit=3 * size + size // 2)
+    computes = [Compute(FEATURES) for _ in keys]
+    for i, (key, compute) in enumerate(zip(keys[:3], computes)):
+        cache.features(key, compute)
+        os.utime(cache.path(key), (i, i))
+    cache.features(keys[0], computes[0])  # used again
+    (tmp_path / ".features.old").write_bytes(b"half")
+    os.utime(tmp_path / ".features.old", (0, 0))
+    (tmp_path / ".features.new").write_bytes(b"half")
+    cache.features(keys[3], computes[3])
+    assert [cache.path(key).exists() for key in keys] == [True, False, True, True]
+    assert sorted(file.name for file in tmp_path.glob(".features*")) == [".features.new"]
+    FeatureCache(tmp_path, limit=0).features(keys[1], computes[1])
+    assert [cache.path(key).exists() for key in keys] == [False, True, False, False], "the newest stays"
