@@ -37,9 +37,9 @@ class Plain:
 
     def __init__(self, channels: int) -> None:
         self.model, self.average = BetaVAE(SIZE, channels), BetaVAE(SIZE, channels)
-        for block in self.model.blocks:
+        for block in self.model.synthesis.blocks:
             block.forward = MethodType(direct_block, block)
-        self.model.to_image.forward = MethodType(nn.Conv2d.forward, self.model.to_image)
+        self.model.synthesis.to_image.forward = MethodType(nn.Conv2d.forward, self.model.synthesis.to_image)
         (update,) = LOSS.updates({"generator": self.model}, BATCH)
         self.objective = update.objective
         self.images = pictures(BATCH, channels, SIZE)
