@@ -5,7 +5,6 @@ import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -157,16 +156,10 @@ def check(args: Args) -> None:
 
 
 def check_place(folder: Path) -> None:
-    """Raise :class:`UserError` where ``folder`` takes no files or cannot be held; no new folder is left behind."""
-    from disentangle.training.files import check_writable, locked
+    """Raise :class:`UserError` where ``folder``, or what it is still to be made in, takes no files."""
+    from disentangle.training.files import check_writable
 
-    new = [place for place in (folder, folder.parent) if not place.exists()]
-    check_writable(folder)
-    with locked(folder, wait=True):
-        pass
-    for place in new:
-        with suppress(OSError):  # somebody else has begun to use it
-            place.rmdir()
+    check_writable(next(place for place in (folder, *folder.parents) if place.exists()))
 
 
 def chosen(args: Args) -> dict[str, Any]:

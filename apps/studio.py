@@ -156,7 +156,8 @@ class Studio:
         folder = self.run(view.run.name).path / "directions" / view.name
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        with self._opening, locked(folder, wait=True):  # so that a discovery that ends just now loses no name
+        # So that a discovery that ends just now loses no name. The folder first: others may hold it for a while.
+        with locked(folder, wait=True), self._opening:
             _, now = self._open(self.run(view.run.name), view.name)
             if now.fingerprint != view.fingerprint:
                 raise UserError(f"the directions of {view.run.name} have changed since the page was loaded: reload it")

@@ -7,6 +7,7 @@ import gradio as gr
 
 from disentangle.apps.directions.places import check_folder
 from disentangle.apps.discover import check_place, earlier, find, keep
+from disentangle.apps.edit import LARGEST_SEED
 from disentangle.apps.studio import Studio, View
 from disentangle.apps.traverse.api import told, whole
 from disentangle.apps.traverse.inversion import FOLLOW, QUIET, choices, missing
@@ -117,7 +118,7 @@ def _task(
     options: dict[str, Any] = {}
     if samples and "samples" in option_names(method):
         options["samples"] = _within(samples, "the number of samples", 2, MOST_SAMPLES)
-    start = _within(seed or 0, "the seed", 0, 2**53)
+    start = _within(seed or 0, "the seed", 0, LARGEST_SEED)
     kept = name.strip() or method
     check_folder(kept)
     view = studio.open(run)

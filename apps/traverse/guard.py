@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -21,10 +21,16 @@ LARGEST_BODY = 1 * MIB
 LARGEST_DRAINED, LINGER = 64 * MIB, 5.0
 """Bytes and seconds for what is too large and thrown away."""
 LONGEST_ADDRESS = 16 * 1024
-GRADIO = "/gradio_api/"
-UPLOAD = GRADIO + "upload"
+UPLOAD = "/gradio_api/upload"
+MOST_PARTS = 4096
+"""Lists and mappings in a body."""
+LONGEST_SESSION = 64
+MOST_UPLOADED, STALE = 1024 * MIB, 600.0
+"""Bytes of what visitors have uploaded; seconds after which an upload that is not whole has broken off."""
+BODY_PATIENCE = 60.0
+"""Seconds for a body, so that connections that send nothing more take nobody's place."""
 
-PROXIES = (b"x-forwarded-", b"forwarded", b"x-real-", b"x-original-")
+PROXIES = (b"x-forwarded-", b"forwarded", b"x-real-", b"x-original-", b"x-gradio-", b"x-direct-url")
 HEADERS = {
     # Gradio's own pages need inline scripts and styles, and evaluate their templates. Nothing may come from elsewhere.
     "content-security-policy": (
@@ -41,6 +47,10 @@ HEADERS = {
 
 class TooLarge(Exception):
     """A body went on past its bound."""
+
+
+class Late(Exception):
+    """A body has not arrived in time."""
 
 
 class Refused(Exception):
@@ -91,19 +101,38 @@ class Guard:
             await _drain(receive)
             await _answer(send, 413, f"the request is too large: {length[:20]} bytes of {most:,} at most")
             return
+        if path.rstrip("/") == UPLOAD and not self._has_room():
+            await _drain(receive)
+            await _answer(send, 507, "there is no room for more pictures at the moment: try again later")
+            return
         await self._pass(scope, Bounded(receive, most, self._refuses if self._reads(scope) else None), send)
 
+    def _has_room(self) -> bool:
+        """Whether more may be uploaded; parts of uploads that broke off, of which Gradio knows nothing, are removed."""
+        held = 0
+        for file in self.uploads.rglob("*"):
+            with contextlib.suppress(OSError):  # it is gone
+                status = file.stat()
+                if file.is_file() and file.parent == self.uploads and status.st_mtime < time.time() - STALE:
+                    file.unlink()
+                else:
+                    held += status.st_size
+        return held < MOST_UPLOADED
+
     def _reads(self, scope: Scope) -> bool:
-        """Whether it is what Gradio looks for files in: everything that is sent to it, but the uploads themselves."""
-        path = str(scope["path"])
-        return scope["method"] not in ("GET", "HEAD") and path.startswith(GRADIO) and path.rstrip("/") != UPLOAD
+        """Whether it is what Gradio looks for files in: everything that is sent, but the uploads themselves."""
+        return scope["method"] not in ("GET", "HEAD") and str(scope["path"]).rstrip("/") != UPLOAD
 
     def _refuses(self, body: bytes) -> bool:
-        """Whether a body names a file that was not uploaded."""
+        """Whether a body names a file that was not uploaded, or is nested so deeply that this cannot be told."""
+        if body.count(b"[") + body.count(b"{") > MOST_PARTS:
+            return True
         try:
             given = json.loads(body)
-        except (ValueError, RecursionError):
-            return False  # then it is no JSON for Gradio either
+        except RecursionError:
+            return True
+        except ValueError:
+            return False  # what is no JSON names no file to anybody
         parts = [given]
         while parts:
             part = parts.pop()
@@ -113,7 +142,7 @@ class Guard:
                 parts += part.values()
                 if isinstance(part.get("path"), str) and not self._is_upload(part["path"]):
                     return True
-        return False
+        return isinstance(given, dict) and len(str(given.get("session_hash", ""))) > LONGEST_SESSION
 
     def _is_upload(self, path: str) -> bool:
         try:
@@ -127,10 +156,7 @@ class Guard:
         name, _, port = host.rpartition(":") if not host.endswith("]") and ":" in host else (host, "", "")
         if name.lower() not in self.hosts or not (port.isdecimal() or not port):
             return False
-        origin = headers.get("origin")
-        if origin is not None and (
-            urlsplit(origin).scheme != "http" or urlsplit(origin).netloc.lower() != host.lower()
-        ):
+        if headers.get("origin", f"http://{host}").lower() != f"http://{host}".lower():
             return False
         # A browser says who asked. A link that was clicked elsewhere may open the page itself, and in a tab of its own.
         site = headers.get("sec-fetch-site", "none")
@@ -142,7 +168,7 @@ class Guard:
 
         async def told(message: Message) -> None:
             nonlocal begun
-            if (receive.over or receive.refused) and not begun:
+            if (receive.over or receive.refused or receive.late) and not begun:
                 return  # what the application makes of a body cut off is not what there is to say
             if message["type"] == "http.response.start":
                 begun = True
@@ -151,13 +177,15 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", []), *extra]}
             await send(message)
 
-        with contextlib.suppress(TooLarge, Refused):
+        with contextlib.suppress(TooLarge, Refused, Late):
             await self.app(scope, receive, told)
         if receive.over and not begun:
             await _drain(receive.receive)
             await _answer(send, 413, f"the request is too large: {receive.most:,} bytes at most")
         elif receive.refused and not begun:
             await _answer(send, 403, "a request may name no file but those that were uploaded")
+        elif receive.late and not begun:
+            await _answer(send, 408, "the request did not arrive in time")
 
 
 class Bounded:
@@ -172,6 +200,8 @@ class Bounded:
     def __init__(self, receive: Receive, most: int, refuses: Callable[[bytes], bool] | None = None) -> None:
         self.receive, self.most, self.read = receive, most, 0
         self.refuses, self.refused = refuses, False
+        self.late, self.whole = False, False
+        self.end: float | None = None
 
     @property
     def over(self) -> bool:
@@ -196,10 +226,17 @@ class Bounded:
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def _next(self) -> Message:
-        message = await self.receive()
+        self.end = time.monotonic() + BODY_PATIENCE if self.end is None else self.end
+        try:
+            async with asyncio.timeout(None if self.whole else max(0.0, self.end - time.monotonic())):
+                message = await self.receive()
+        except TimeoutError:
+            self.late = True
+            raise Late from None
         self.read += len(message.get("body", b""))
         if self.over:
             raise TooLarge
+        self.whole = self.whole or not message.get("more_body", False)
         return message
 
 

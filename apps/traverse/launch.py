@@ -47,7 +47,8 @@ class Args:
 def main(argv: list[str]) -> None:
     """Run the command."""
     args = parse(Args, args=argv, prog="disentangle app")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # then what visitors have uploaded goes, too
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)  # then what visitors have uploaded goes, too
     launch(args.runs, args.port, open_browser=args.browser, block=True)
 
 

@@ -3,6 +3,7 @@
 import html
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -15,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+MOST_WAITING = 1024
+"""Jobs that wait, of all visitors; Gradio's queue holds fewer."""
 PAUSE = 0.25
 """Seconds between two looks at how far a job is."""
 
@@ -79,13 +82,14 @@ class Work:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job[object]] = {}
-        self._waiting: set[str] = set()
+        self._waiting: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def enter(self, request: gr.Request) -> str:
         """A visitor has asked for work, which may have to wait for that of others; what to say, as HTML."""
         with self._lock:
-            self._waiting.add(str(request.session_hash))
+            if self._waiting.total() < MOST_WAITING:
+                self._waiting[str(request.session_hash)] += 1
         return words("Waiting for a turn.")
 
     def follow(self, visitor: str, task: Callable[[Progress], Result]) -> Iterator[Job[Result]]:
@@ -95,8 +99,8 @@ class Work:
         the visitor has cancelled it while it was waiting.
         """
         with self._lock:
-            wanted = visitor in self._waiting
-            self._waiting.discard(visitor)
+            wanted = self._waiting[visitor] > 0
+            self._waiting -= Counter([visitor])
             before = self._jobs.get(visitor)
             job = Job(task, begin=wanted)
             self._jobs[visitor] = job  # type: ignore[assignment]
@@ -115,7 +119,7 @@ class Work:
     def stop(self, visitor: str) -> None:
         """Stop the visitor's job, whether it is under way or still waits for its turn."""
         with self._lock:
-            self._waiting.discard(visitor)
+            del self._waiting[visitor]
             job = self._jobs.get(visitor)
         if job is not None:
             job.stop()

@@ -4,11 +4,15 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from disentangle.errors import UserError
+
+PATIENCE = 10.0
+"""Seconds for work of a moment that another process does in a folder."""
 
 
 @contextmanager
@@ -101,6 +105,19 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
+def _hold(handle: int, seconds: float) -> None:
+    """Lock an open folder; BlockingIOError where it is still held after so many seconds."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.05)
+
+
 @contextmanager
 def locked(folder: Path, wait: bool = False) -> Iterator[None]:
     """Hold a folder for this process, and in it for this thread, alone; the system lets go of it when the process ends,
@@ -108,7 +125,7 @@ def locked(folder: Path, wait: bool = False) -> Iterator[None]:
 
     Args:
         folder: which exists.
-        wait: until whoever holds it lets go of it, instead of giving up: for work of a moment.
+        wait: some seconds for whoever holds it to let go of it, instead of giving up: for work of a moment.
 
     Raises:
         UserError: where another process holds it.
@@ -116,10 +133,11 @@ def locked(folder: Path, wait: bool = False) -> Iterator[None]:
     with disk_errors(folder):
         handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        _hold(handle, PATIENCE if wait else 0.0)
         yield
     except BlockingIOError:
-        raise UserError(f"another process is training in {folder}: wait until it ends, or stop it") from None
+        doing = "writing to" if wait else "training in"
+        raise UserError(f"another process is {doing} {folder}: wait until it ends, or stop it") from None
     finally:
         os.close(handle)
 

@@ -18,6 +18,8 @@ from disentangle.apps.studio import KeptPicture, Studio, keep_picture, load_pict
 from disentangle.directions import Directions, discover
 from disentangle.errors import UserError
 from disentangle.pictures import to_uint8
+from disentangle.training import files
+from disentangle.training.files import locked
 from disentangle.training.run import Run
 from tests.runs import gan_run, vae_run
 
@@ -117,6 +119,31 @@ def test_a_checkpoint_that_comes_while_a_run_is_opened_is_seen(
     assert torch.equal(first.generator.synthesize(latents), old.synthesize(latents))
     second = studio.open("grey", "weights")
     assert (second.step, second.weights) == (20, run.weights_hash(20))
+
+
+def test_a_folder_that_somebody_holds_stops_nobody_else(
+    studio: Studio, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "PATIENCE", 0.5)
+    view = studio.open("grey", "weights")
+    view.directions.save(runs / "grey" / "directions" / "weights")
+    view = studio.open("grey", "weights")
+    with locked(runs / "grey" / "directions" / "weights"):
+        refused: list[str] = []
+
+        def name() -> None:
+            try:
+                studio.rename(view, 1, "x", "")
+            except UserError as error:
+                refused.append(str(error))
+
+        namer = threading.Thread(target=name)
+        namer.start()
+        assert studio.open("colour").run.name == "colour"
+        assert namer.is_alive()
+        namer.join()
+    assert "another process is writing to" in refused[0]
+    assert studio.rename(view, 1, "x", "").directions.names[1] == "x"
 
 
 def test_what_is_open_waits_for_nothing(studio: Studio) -> None:

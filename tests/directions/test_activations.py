@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from disentangle.directions import discover, principal_angles
 from disentangle.directions.angles import angles_between
 from disentangle.directions.methods.activations import principal
+from disentangle.directions.methods.base import half_errors
 from disentangle.directions.methods.hooks import calls, outputs
 from disentangle.errors import UserError
 from disentangle.generator import Projection
@@ -242,3 +243,20 @@ def test_the_error_of_a_singular_value_is_that_of_a_standard_deviation() -> None
         errors.append(found.errors.double() * found.singular_values.max() / found.singular_values)
     # Of n Gaussian samples s / sqrt(2n). One estimate from five differences is off by a third; forty, by a twentieth.
     assert torch.stack(errors).square().mean().sqrt().item() == pytest.approx((2 * 800) ** -0.5, rel=0.15)
+
+
+@pytest.mark.parametrize("samples", range(4, 21))
+def test_any_number_of_samples_has_halves(samples: int) -> None:
+    found = discover(KnownGenerator([3.0, 2.0, 1.5, 1.0, 0.5, 0.4, 0.3]), "activations", samples=samples)
+    assert found.errors is not None
+    assert found.errors.isfinite().all()
+    assert (found.errors > 0).all()
+
+
+@pytest.mark.parametrize("dead", [0.0, 1e-8])
+def test_what_does_nothing_does_not_blur_the_rest(dead: float) -> None:
+    values = torch.tensor([10.0, 8.0, 6.0, 4.0, 2.0, *[dead] * 5], dtype=torch.float64)
+    noise = 1e-7 * torch.randn(2, 10, generator=torch.Generator().manual_seed(0)).double().abs()
+    halves = values * torch.tensor([[1.001], [0.999]]) + noise
+    errors = half_errors(values, *halves)
+    torch.testing.assert_close(errors, 0.001 * values, rtol=1e-3, atol=1e-9)

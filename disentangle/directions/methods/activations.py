@@ -111,6 +111,11 @@ def principal(activations: Tensor, latents: Tensor, count: int) -> tuple[Tensor,
 def default_module(task: Task, called: dict[str, Call]) -> str:
     """The module whose activations are taken where none is named; see :func:`find_activations`."""
     names = possible(called, 2)
+    if not task.generator.projections():
+        raise UserError(
+            f"{type(task.generator).__name__} names no layer that its latents enter, so say which module is meant: "
+            f"possible: {', '.join(names)}"
+        )
     projection = chosen_projections(task)[-1]
     owner = projection.parameter.split(".")[:-1]
     while owner:

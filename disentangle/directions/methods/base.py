@@ -135,19 +135,20 @@ def half_errors(values: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """Standard errors of singular values that all samples gave, from those that each half of the samples gave.
 
     Half the difference of the halves is an estimate with one degree of freedom; so the relative error is taken to be
-    the same for all values, as it is for the standard deviations of Gaussian samples.
+    the same for all values, as it is for the standard deviations of Gaussian samples: the mean of the squares of the
+    relative differences, of the values above a thousandth of the largest, as what is smaller may be rounding alone.
 
     Args:
         values: ``(k,)``, of all samples.
-        first: ``(m,)``, ``m >= k``, of one half, in the same order.
-        second: ``(n,)``, ``n >= k``, of the other.
+        first: ``(m,)``, of one half, in the same order; a half has fewer values where it has fewer samples than that.
+        second: ``(n,)``, of the other.
 
     Returns:
         ``(k,)``; zero where all values are.
     """
-    k = len(values)
+    k = min(len(values), len(first), len(second))
     sums, differences = first[:k] + second[:k], first[:k] - second[:k]
-    known = sums > 0
+    known = sums > max(1e-3 * float(sums.amax()), 0.0)
     if not bool(known.any()):
         return torch.zeros_like(values)
     relative = (differences[known] / sums[known]).square().mean().sqrt()
