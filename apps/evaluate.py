@@ -187,7 +187,7 @@ def _generator(
     called: dict[str, Any],
     team: "Team",
 ) -> tuple[dict[str, Any], str]:
-    from disentangle.apps.evaluation.against import compare
+    from disentangle.apps.evaluation.against import compare, left_out
     from disentangle.apps.evaluation.ledger import Ledger
     from disentangle.apps.evaluation.measure import measure
     from disentangle.apps.report import render
@@ -196,6 +196,7 @@ def _generator(
     if against is not None:
         other, _ = measure(against, replace(settings, checkpoint=None), Ledger(against.path / SCORES, fresh), team)
         report["against"] = compare(report, other)
+        report["notes"] = [*report["notes"], *filter(None, [left_out(report, other)])]
     report |= called
     return report, render(report, pictures, run.metrics(), run.config)
 

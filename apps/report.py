@@ -234,6 +234,7 @@ def show(report: Json, page: Path, file: TextIO) -> None:
     console.print(table)
     if "against" in report:
         console.print(differences(report), markup=False)
+        console.print("Better and worse are said of these two runs: another seed of either may tell otherwise.")
     recorded = [in_words(layer, kinds) for layer, kinds in report.get("conditioning", {}).items()]
     for note in [verdict(report), *recorded, *notes(report)]:
         if note:

@@ -11,6 +11,9 @@ from torch import Tensor
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.int64]
 
+LARGEST = 1e50
+"""Of features: the cubic kernel multiplies six of them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -62,6 +65,20 @@ def as_array(values: ArrayLike | Tensor, name: str) -> NDArray[Any]:
         raise ValueError(f"{name} must be a non-empty matrix, one row a sample, got shape {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got {np.count_nonzero(~np.isfinite(array))} NaN or infinite values")
+    return array
+
+
+def as_features(values: ArrayLike | Tensor, name: str) -> NDArray[Any]:
+    """As :func:`as_array`, of numbers that can be multiplied six times without becoming infinite.
+
+    Raises:
+        ValueError: likewise, or where a value is larger.
+        TypeError: where the values are not numbers.
+    """
+    array = as_array(values, name)
+    largest = float(np.abs(array).max())
+    if largest > LARGEST:
+        raise ValueError(f"{name} has values of up to {largest:.1g}, too large to compute with: at most {LARGEST:g}")
     return array
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import blas, lapack
 from torch import Tensor
 
-from disentangle.metrics.common import as_array
+from disentangle.metrics.common import as_features
 from disentangle.metrics.feature_score import INCEPTION, FeatureScore, Pair
 from disentangle.metrics.moments import Matrix, Moments
 
@@ -80,8 +80,8 @@ def frechet_distance(
     Raises:
         ValueError: for fewer than two samples, different numbers of features, or values that are not finite.
     """
-    a = x if isinstance(x, Moments) else as_array(x, "x")
-    b = y if isinstance(y, Moments) else as_array(y, "y")
+    a = x if isinstance(x, Moments) else as_features(x, "x")
+    b = y if isinstance(y, Moments) else as_features(y, "y")
     (n, d), (m, other) = (_shape(values) for values in (a, b))
     if d != other:
         raise ValueError(f"x and y must have the same features, got {d} and {other} columns")

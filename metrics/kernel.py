@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from disentangle.metrics.common import as_codes
+from disentangle.metrics.common import as_codes, as_features
 from disentangle.metrics.feature_score import INCEPTION, Features, FeatureScore, Pair
 from disentangle.metrics.words import warn
 
@@ -83,7 +83,7 @@ def kernel_distance(
     Warns:
         DisentangleWarning: where a set is smaller than a subset.
     """
-    a, b = as_codes(x, "x"), as_codes(y, "y")
+    a, b = as_codes(as_features(x, "x")), as_codes(as_features(y, "y"))
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"x and y must have the same features, got {a.shape[1]} and {b.shape[1]} columns")
     fewest = min(len(a), len(b))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from disentangle.metrics.common import as_array
+from disentangle.metrics.common import as_features
 
 Matrix = NDArray[np.float64]
 
@@ -90,7 +90,7 @@ class Moments:
         Raises:
             ValueError: for another number of features, no rows, or values that are not finite.
         """
-        array = as_array(features, "features")
+        array = as_features(features, "features")
         if self.origin is None:
             self.origin = array[: 4 * array.shape[1]].mean(axis=0, dtype=np.float64)
             self._shift = np.zeros(array.shape[1])

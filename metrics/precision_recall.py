@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from disentangle.metrics.common import as_codes
+from disentangle.metrics.common import as_codes, as_features
 from disentangle.metrics.feature_score import FeatureScore, Pair
 
 Matrix = NDArray[np.float64]
@@ -75,7 +75,7 @@ def precision_recall(
         ValueError: for fewer samples, different numbers of features, ``k`` or ``block`` below 1, or values that are not
             finite.
     """
-    generated, real = as_codes(x, "x"), as_codes(y, "y")
+    generated, real = as_codes(as_features(x, "x")), as_codes(as_features(y, "y"))
     if generated.shape[1] != real.shape[1]:
         raise ValueError(f"x and y must have the same features, got {generated.shape[1]} and {real.shape[1]} columns")
     fewest = min(len(generated), len(real))

@@ -45,6 +45,10 @@ class Source:
         return reference_points(self.metric, *arrays, seed=seed, names=names)
 
 
+LEAST = 20
+"""Samples from which on halves of them say something of the error."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CodeScore(Result):
     """A score of codes, with all that one needs to judge it.
@@ -71,7 +75,7 @@ class CodeScore(Result):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95% interval of the score over the choice of samples, cut to the possible; all of that below 4 samples.
+        """95% interval of the score over the choice of samples, cut to the possible; all of that below 20 samples.
 
         Raises:
             ValueError: where the result does not know what it was computed from.
@@ -88,13 +92,14 @@ class CodeScore(Result):
 
     @cached_property
     def halves(self) -> list[Result]:
-        """Results on random halves of the samples, whose spread is the standard error; none below 4 samples.
+        """Results on random halves of the samples, whose spread is the standard error; none below 20 samples, halves of
+        which may all be alike by chance.
 
         Raises:
             ValueError: where the result does not know what it was computed from.
         """
         source = self._kept()
-        return source.halves() if min(self.samples) >= 4 else []
+        return source.halves() if min(self.samples) >= LEAST else []
 
     @cached_property
     def references(self) -> dict[str, Result]:

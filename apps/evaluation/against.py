@@ -36,6 +36,13 @@ def compare(report: Mapping[str, Any], other: Mapping[str, Any]) -> Json:
     return {"run": other["run"], "step": other.get("step"), "weights": other.get("weights"), "scores": rows}
 
 
+def left_out(report: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Which scores of the report are not compared, in a sentence; ``""`` if all are."""
+    theirs = {score["name"] for score in other["scores"]}
+    missing = [score["name"] for score in report["scores"] if score["name"] not in theirs]
+    return f"Not compared, since {other['run']} has not been scored so: {', '.join(missing)}." if missing else ""
+
+
 def difference(score: Mapping[str, Any], other: Mapping[str, Any], same: bool, matched: bool) -> Json:
     """The difference of two scores of one name; see :func:`compare`.
 

@@ -1,6 +1,8 @@
 """Scores of plain arrays of codes and factors, from whatever library they come."""
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ def measure_arrays(
     ``settings.test_samples`` to test, or all in that proportion where there are fewer.
 
     Args:
-        codes: ``.npy``, ``.npz`` with one array, or ``.csv``.
+        codes: ``.npy``, ``.npz`` with one array or one called ``codes``, or ``.csv``.
         factors: likewise.
         settings: what is measured; only the scores of codes apply.
         ledger: where scores are kept as they are done.
@@ -85,7 +87,7 @@ def measure_arrays(
 
 def read(codes: Path, factors: Path, settings: Settings, names: Sequence[str]) -> tuple[Labelled, str]:
     """The arrays, shuffled and divided, and the hash of their contents."""
-    table, labels = load(codes), load(factors)
+    table, labels = load(codes, "codes"), load(factors, "factors")
     try:
         table = as_codes(table, str(codes))
         labels = as_factors(labels, len(table), str(factors))
@@ -107,8 +109,8 @@ def read(codes: Path, factors: Path, settings: Settings, names: Sequence[str]) -
     return Labelled(table[order], labels[order], train, known), content
 
 
-def load(path: Path) -> NDArray[Any]:
-    """The array in a file.
+def load(path: Path, name: str = "") -> NDArray[Any]:
+    """The array in a file; of several in an ``.npz`` the one of that name.
 
     Raises:
         UserError: where it is missing, of another kind, or damaged.
@@ -120,18 +122,25 @@ def load(path: Path) -> NDArray[Any]:
         if isinstance(values, np.ndarray):
             return values
         with values:
-            if len(values.files) != 1:
+            only = values.files[0] if len(values.files) == 1 else name
+            if only not in values.files:
                 raise UserError(
-                    f"{path} holds {len(values.files)} arrays ({', '.join(values.files)}): give a file of one"
+                    f"{path} holds {len(values.files)} arrays ({', '.join(values.files)}): give a file of one, or call "
+                    f"the one that is meant {name!r}"
                 )
-            return np.asarray(values[values.files[0]])
+            return np.asarray(values[only])
     except UserError:
         raise
     except FileNotFoundError:
         raise UserError(f"no file {path}") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).rstrip(".")
+        if path.suffix == ".csv":
+            reason += ": a table of numbers, of as many in every line and without a line of names, is expected"
+        elif "allow_pickle" in reason:
+            reason = "it holds Python objects, which are not loaded: save numbers, such as array.astype('int64')"
         raise UserError(
-            f"{path} cannot be read as an array: {error}; possible: .npy, .npz of one array, .csv"
+            f"{path} cannot be read as an array: {reason}; possible: .npy, .npz of one array, .csv"
         ) from None
 
 

@@ -8,9 +8,11 @@ import pytest
 
 from disentangle.apps.cli import main
 from disentangle.apps.evaluate import evaluate_arrays
+from disentangle.apps.evaluation.arrays import load
 from disentangle.apps.evaluation.schema import ADAPTER
 from disentangle.apps.evaluation.score import quiet
 from disentangle.apps.evaluation.settings import Settings
+from disentangle.errors import UserError
 from disentangle.metrics import mig
 
 
@@ -130,3 +132,35 @@ def test_bad_input_is_one_line(
     assert error.startswith("disentangle: error: ")
     assert message in error
     assert not (tmp_path / "out/report.json").exists()
+
+
+def test_damaged_archives_and_tables_of_text_are_one_line(files: tuple[Path, Path], tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "whole.npz", codes=np.load(files[0]))
+    data = (tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(data[: len(data) // 2])
+    changed = bytearray(data)
+    changed[len(data) // 2] ^= 255
+    (tmp_path / "changed.npz").write_bytes(bytes(changed))
+    head = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 10), }"
+    (tmp_path / "huge.npy").write_bytes(b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + head.ljust(117) + b"\n")
+    (tmp_path / "named.csv").write_text("a,b\n1,2\n")
+    np.save(tmp_path / "objects.npy", np.array([[1, "x"]], dtype=object))
+    for name, said in (
+        ("cut.npz", "cannot be read"),
+        ("changed.npz", "cannot be read"),
+        ("huge.npy", "cannot be read"),
+        ("named.csv", "without a line of names"),
+        ("objects.npy", "holds Python objects, which are not loaded"),
+    ):
+        with pytest.raises(UserError, match=said) as caught:
+            load(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_of_several_arrays_the_one_of_that_name(files: tuple[Path, Path], tmp_path: Path) -> None:
+    codes, factors = map(np.load, files)
+    np.savez(tmp_path / "both.npz", codes=codes, factors=factors)
+    assert np.array_equal(load(tmp_path / "both.npz", "codes"), codes)
+    assert np.array_equal(load(tmp_path / "both.npz", "factors"), factors)
+    with pytest.raises(UserError, match=r"holds 2 arrays \(codes, factors\).*call the one that is meant 'x'"):
+        load(tmp_path / "both.npz", "x")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from disentangle.metrics import Moments, frechet, frechet_distance
+from disentangle.metrics import Moments, frechet, frechet_distance, kernel_distance
 
 
 def reference(x, y):
@@ -209,3 +209,10 @@ def test_result():
 def test_bad_input(x, y, message):
     with pytest.raises(ValueError, match=message):
         frechet_distance(x, y)
+
+
+def test_numbers_that_are_too_large_are_refused():
+    huge = 1e200 * np.random.default_rng(0).standard_normal((50, 3))
+    for score in (frechet_distance, kernel_distance):
+        with pytest.raises(ValueError, match=r"x has values of up to \de\+200, too large to compute with"):
+            score(huge, huge + 1)
