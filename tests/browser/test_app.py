@@ -290,7 +290,7 @@ def test_scores(visit: "Callable[..., Page]", shots: Path) -> None:
     page = visit("?run=grey")
     shown(page)
     go(page, "Scores")
-    assert page.input_value(".d-board [name=run]") == "grey"
+    wait_until(page, lambda: page.input_value(".d-board [name=run]") == "grey", "the run of Explore")
     page.wait_for_selector(".d-report .chart")
     assert "disentangle evaluate" in page.locator(".d-report").inner_text()
     page.screenshot(path=shots / "scores.png")
