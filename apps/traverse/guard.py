@@ -124,7 +124,8 @@ class Guard:
         return scope["method"] not in ("GET", "HEAD") and str(scope["path"]).rstrip("/") != UPLOAD
 
     def _refuses(self, body: bytes) -> bool:
-        """Whether a body names a file that was not uploaded, or is nested so deeply that this cannot be told."""
+        """Whether a body names a file that was not uploaded, is nested so deeply that this cannot be told, or calls its
+        session by a name that no page has, all of which would be remembered."""
         if body.count(b"[") + body.count(b"{") > MOST_PARTS:
             return True
         try:

@@ -148,7 +148,7 @@ def half_errors(values: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """
     k = min(len(values), len(first), len(second))
     sums, differences = first[:k] + second[:k], first[:k] - second[:k]
-    known = sums > max(1e-3 * float(sums.amax()), 0.0)
+    known = sums > 1e-3 * sums.amax()
     if not bool(known.any()):
         return torch.zeros_like(values)
     relative = (differences[known] / sums[known]).square().mean().sqrt()
