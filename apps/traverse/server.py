@@ -12,7 +12,9 @@ import gradio as gr
 import torch
 import uvicorn
 from fastapi import FastAPI
+from gradio.routes import App
 from gradio.utils import get_upload_folder
+from starlette.routing import Mount
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from disentangle.apps.studio import Studio
@@ -60,6 +62,24 @@ class Impatient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             self.transport.close()
 
 
+class Server(uvicorn.Server):
+    """Uvicorn, which by itself does not tell Gradio that it ends: open pages would hold it up, and it would complain.
+
+    Args:
+        config: see there.
+        page: Gradio's application.
+    """
+
+    def __init__(self, config: uvicorn.Config, page: App) -> None:
+        super().__init__(config)
+        self.page = page
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, what Gradio holds open first."""
+        self.page.stop_event.set()
+        await super().shutdown(sockets)
+
+
 @dataclass(frozen=True)
 class Serving:
     """A running server.
@@ -86,15 +106,15 @@ class Serving:
             self.close()
 
 
-def application(studio: Studio, host: str, port: int) -> FastAPI:
-    """The application, without its guard."""
+def application(studio: Studio, host: str, port: int) -> tuple[FastAPI, App]:
+    """The application, without its guard, and Gradio's within it."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     routes.add(app, studio)
     page = build(studio)
     if not hasattr(page, "has_launched"):
         raise RuntimeError("this version of Gradio is not known to check which files a request may name")
     page.has_launched = True  # a page that is mounted and not launched takes any file that a request names
-    return gr.mount_gradio_app(  # type: ignore[no-any-return]
+    gr.mount_gradio_app(
         app,
         page,
         path="/",
@@ -110,6 +130,7 @@ def application(studio: Studio, host: str, port: int) -> FastAPI:
         theme=theme(),
         head=head(),
     )
+    return app, next(route.app for route in app.routes if isinstance(route, Mount) and isinstance(route.app, App))
 
 
 def serve(studio: Studio, host: str, listener: socket.socket) -> Serving:
@@ -123,8 +144,9 @@ def serve(studio: Studio, host: str, listener: socket.socket) -> Serving:
     """
     torch.set_num_threads(1)
     port = int(listener.getsockname()[1])
+    app, page = application(studio, host, port)
     config = uvicorn.Config(
-        Guard(application(studio, host, port), Path(get_upload_folder())),
+        Guard(app, Path(get_upload_folder())),
         http=Impatient,
         proxy_headers=False,
         log_level="warning",
@@ -135,7 +157,7 @@ def serve(studio: Studio, host: str, listener: socket.socket) -> Serving:
         timeout_graceful_shutdown=1,  # pages hold connections open
         server_header=False,
     )
-    server = uvicorn.Server(config)
+    server = Server(config, page)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     serving = Serving(f"http://{host}:{port}/", server, thread)
     thread.start()

@@ -322,7 +322,7 @@ def test_uploads_have_bounds_in_time_and_size(
 def test_gradio_looks_at_paths_too(runs: Path, tmp_path: Path) -> None:
     """Were the guard not there."""
     (tmp_path / "x.txt").write_text("x")
-    page = server.application(Studio(runs), "127.0.0.1", 0)
+    page, _ = server.application(Studio(runs), "127.0.0.1", 0)
     with TestClient(page) as alone:
         file = {"path": str(tmp_path / "x.txt"), "meta": {"_type": "gradio.FileData"}}
         called = alone.post("/gradio_api/call/render", json={"data": ["grey", 0, "auto", [], 1.0, file, "", ""]})

@@ -223,6 +223,7 @@ def test_a_link_opens_the_same_picture_after_a_restart(
     try:
         second = visit(f"?{urlsplit(link).query}", address=again.local_url)
         wait_until(second, lambda: shown(second) == shown(first), "the same bytes")
+        second.close()  # it would ask for a server that is gone
     finally:
         again.close()
     third = visit(f"?{re.sub('weights=[0-9a-f]+', 'weights=beef', urlsplit(link).query)}")
@@ -481,3 +482,20 @@ def test_a_dragged_slider_queues_no_stale_work(visit: "Callable[..., Page]", run
     wait_until(page, lambda: shown(page) == expected(runs, edit), "the last position")
     assert edit.coordinates[0][1] == 2.5
     assert len(asked) < 20, "positions passed over are not asked for"
+
+
+def test_it_ends_in_silence_while_a_page_is_open(
+    browser: "Browser", runs: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    serving = launch(runs, 0, block=False)
+    page = browser.new_page()
+    try:
+        page.goto(f"{serving.local_url}?run=grey")
+        shown(page)
+        page.wait_for_timeout(500)
+        serving.close()
+        assert not serving.thread.is_alive()
+    finally:
+        page.close()
+        serving.close()
+    assert "ERROR" not in capfd.readouterr().err  # uvicorn's, of connections that do not end
