@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -187,16 +187,12 @@ def _generator(
     called: dict[str, Any],
     team: "Team",
 ) -> tuple[dict[str, Any], str]:
-    from disentangle.apps.evaluation.against import compare, left_out
     from disentangle.apps.evaluation.ledger import Ledger
     from disentangle.apps.evaluation.measure import measure
     from disentangle.apps.report import render
 
-    report, pictures = measure(run, settings, Ledger(folder / SCORES, fresh), team, siblings)
-    if against is not None:
-        other, _ = measure(against, replace(settings, checkpoint=None), Ledger(against.path / SCORES, fresh), team)
-        report["against"] = compare(report, other)
-        report["notes"] = [*report["notes"], *filter(None, [left_out(report, other)])]
+    rival = None if against is None else (against, Ledger(against.path / SCORES, fresh))
+    report, pictures = measure(run, settings, Ledger(folder / SCORES, fresh), team, siblings, rival)
     report |= called
     return report, render(report, pictures, run.metrics(), run.config)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,13 +27,14 @@ from disentangle.apps.evaluate import evaluate
 from disentangle.apps.evaluation import pictures as pictures_module
 from disentangle.apps.evaluation import subject as subject_module
 from disentangle.apps.evaluation.codes import read_codes
+from disentangle.apps.evaluation.ledger import Ledger
 from disentangle.apps.evaluation.measure import follow, measure
 from disentangle.apps.evaluation.pictures import PICTURES
 from disentangle.apps.evaluation.schema import ADAPTER
 from disentangle.apps.evaluation.score import quiet
 from disentangle.apps.evaluation.settings import Settings
 from disentangle.apps.evaluation.subject import unpack
-from disentangle.apps.evaluation.suite import CODES
+from disentangle.apps.evaluation.suite import CODES, ERRORS
 from disentangle.apps.evaluation.team import Team
 from disentangle.data.identity import content_of
 from disentangle.directions import discover
@@ -380,6 +382,36 @@ def test_help_shows_an_example_and_does_not_wait_for_torch() -> None:
     assert "disentangle evaluate runs/" in done.stdout
     for option in ("--samples", "--seed", "--out", "--device", "--checkpoint", "--dci-learner", "--train-samples"):
         assert option in done.stdout
+    words = re.findall(r"[\w-]+", done.stdout)
+    assert {"standard", "full", "codes", "pictures", *CODES, *PICTURES, *ERRORS} <= set(words)
+
+
+@pytest.mark.usefixtures("corners")
+def test_what_is_asked_for_is_reported_and_nothing_else(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    vae, gan = Run.open(runs["vae"]), Run.open(runs["gan"])
+    report = evaluate(vae, replace(FEW, scores=("mig",)), out=tmp_path / "mig")
+    assert list(by_name(report)) == ["MIG"]
+    assert report["not_applicable"] == []
+    report = evaluate(vae, replace(FEW, scores=("reconstruction", "regression")), out=tmp_path / "errors")
+    assert list(by_name(report)) == ["Reconstruction error"]
+    assert [entry["name"] for entry in report["not_applicable"]] == ["Regression error"]
+    report = evaluate(gan, replace(FEW, scores=("reconstruction",)), out=tmp_path / "gan")
+    assert report["scores"] == []
+    assert "`disentangle encode" in report["not_applicable"][0]["reason"]
+
+    asked: list[str] = []
+    real = Ledger.write
+
+    def write(self: Ledger, name: str, *rest: Any) -> None:
+        asked.append(f"{self.folder.parent.name} {name}")
+        real(self, name, *rest)
+
+    monkeypatch.setattr(Ledger, "write", write)
+    report = evaluate(gan, FEW, against=vae, out=tmp_path / "both")  # of the VAE what the GAN has, too
+    assert asked == ["both frechet", f"{vae.path.name} frechet"]
+    assert [row["name"] for row in report["against"]["scores"]] == ["Fréchet distance"]
 
 
 @pytest.mark.usefixtures("corners")

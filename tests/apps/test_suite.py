@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from disentangle.apps.evaluation.errors import score_reconstructions
+from disentangle.apps.evaluation.pictures import PICTURES
 from disentangle.apps.evaluation.score import Labelled, Score, named
 from disentangle.apps.evaluation.settings import Settings
-from disentangle.apps.evaluation.suite import CODES, STANDARD, select
+from disentangle.apps.evaluation.suite import ALIASES, CODES, ERRORS, STANDARD, select
 from disentangle.data import load
 from disentangle.errors import DisentangleWarning, UserError
 from disentangle.metrics import dci, interval, mig, rotated
@@ -106,11 +107,24 @@ def test_the_seed_decides_everything(perfect_sprites: Labelled) -> None:
 
 
 def test_suites_and_names_can_be_mixed() -> None:
-    assert select(("standard",)) == set(STANDARD)
-    assert select(("mig", "codes")) == set(CODES)
-    assert select(("full",)) > set(CODES) | set(STANDARD)
+    assert select(("standard",)) == set(STANDARD) == {"mig", "dci", "frechet", *ERRORS}
+    assert select(("mig",)) == {"mig"}
+    assert select(("mig", "codes")) == {*CODES, *ERRORS}
+    assert select(("full",)) == {*CODES, *PICTURES, *ERRORS}
     with pytest.raises(UserError, match="did you mean mig"):
         select(("migg",))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("vp", "variation"), ("PPL", "path-length"), ("fid", "frechet"), ("kid", "kernel"), ("MIG", "mig")]
+    + [("beta_vae", "beta-vae"), ("all", "full"), ("Recall", "precision-recall"), ("UDR", "--siblings")],
+)
+def test_a_name_from_elsewhere_is_answered_with_the_one_here(name: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f"(did you mean {meant}\\?|{meant} RUN)"):
+        select((name,))
+    assert set(ALIASES.values()) <= {*CODES, *PICTURES, *ERRORS, "full", "standard"}
+    assert not set(ALIASES) & {*CODES, *PICTURES, *ERRORS}
 
 
 def test_a_warning_becomes_a_sentence_about_the_factors() -> None:
