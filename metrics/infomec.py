@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import Tensor
 
-from disentangle.metrics.common import Floats, Integers, as_codes
+from disentangle.metrics.common import Floats, Integers, as_codes, rescaled
 from disentangle.metrics.cross_entropy import cross_entropy
 from disentangle.metrics.information import (
     Matrix,
@@ -23,7 +23,6 @@ from disentangle.metrics.information import (
     hardly_more_than_chance,
     information,
     label,
-    rescaled,
 )
 from disentangle.metrics.nearest import nearest_information
 from disentangle.metrics.trust import CodeScore, Source

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from disentangle.errors import DisentangleWarning
 from disentangle.metrics.baselines import halves, interval, noise, rotated
-from disentangle.metrics.common import Floats, Result, as_array, as_codes
-from disentangle.metrics.information import check, rescaled
+from disentangle.metrics.common import Floats, Result, as_array, as_codes, rescaled
+from disentangle.metrics.information import check
 from disentangle.metrics.words import dead_codes, varies, warn
 
 Matrix = NDArray[np.float64]

@@ -47,7 +47,8 @@ def test_continuous_factors_in_closed_form():
 def test_two_values_are_told_apart_and_a_line_cannot_tell_many():
     rng = np.random.default_rng(0)
     factors = np.stack([rng.integers(0, size, 600) for size in (2, 12)], axis=1)
-    result = sap(*split(perfect(factors, 2) - 0.5, factors, 400))
+    with pytest.warns(DisentangleWarning, match="code 0 is of a deviation below 0.5, where the penalty"):
+        result = sap(*split(perfect(factors, 2) - 0.5, factors, 400))
     assert result.predictability[:, 0].max() == 1
     assert 0.1 < result.predictability[:, 1].max() < 0.5
 
