@@ -201,9 +201,14 @@ CODES: dict[str, CodeMeasure] = {
         {
             "modularity": Part(
                 "InfoMEC modularity",
-                "Whether a code has information about one factor only; noise has some, too, so it stands far above 0.",
+                "Whether a code has information about one factor only; noise seems to have some, too, so that it stands "
+                "far above 0: see beside it.",
             ),
-            "compactness": Part("InfoMEC compactness", "Whether a factor's information is in one code only."),
+            "compactness": Part(
+                "InfoMEC compactness",
+                "Whether a factor's information is in one code only. It is a share of what little noise seems to know, "
+                "too, so that noise stands far above 0: see beside it.",
+            ),
             "explicitness": Part(
                 "InfoMEC explicitness",
                 "How much of the factors' information a linear classifier gets out of the codes, as a share of all.",
@@ -236,8 +241,8 @@ CODES: dict[str, CodeMeasure] = {
 """Name -> score."""
 
 ERRORS = ("regression", "reconstruction")
-"""What an encoder gets wrong: how far the codes that were trained for a generator can be trusted, and what is lost on the
-way through them. They cost next to nothing."""
+"""What an encoder gets wrong: how far one that was trained for a generator can be trusted, and what is lost on the way
+through the codes. They cost next to nothing."""
 
 STANDARD = ("mig", "dci", "frechet", *ERRORS)
 """What is scored if nothing else is asked for."""
