@@ -161,11 +161,21 @@ def evaluate(
     else:
         report, page = _generator(run, settings, folder, against, siblings, fresh, called, team)
     if team.rank == 0:
-        from disentangle.apps.report import write
-
-        write(folder, report, page)
+        _write(folder, report, page)
     team.wait()
     return report if team.rank == 0 else {}
+
+
+def _write(folder: Path, report: dict[str, Any], page: str) -> None:
+    """Write the report and its page, and wait for whoever is writing them: both are of one evaluation."""
+    from disentangle.apps.report import write
+    from disentangle.training.files import disk_errors, locked
+
+    held = folder / SCORES  # a training may hold the folder itself for hours
+    with disk_errors(held):
+        held.mkdir(exist_ok=True)
+    with locked(held, wait=True):
+        write(folder, report, page)
 
 
 def _classifier(run: "Run", settings: Settings, called: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -224,7 +234,7 @@ def evaluate_arrays(
     from disentangle.apps.evaluation.arrays import measure_arrays
     from disentangle.apps.evaluation.ledger import Ledger
     from disentangle.apps.evaluation.team import Team
-    from disentangle.apps.report import render_codes, write
+    from disentangle.apps.report import render_codes
     from disentangle.training.files import check_writable
 
     settings = settings or Settings()
@@ -236,6 +246,6 @@ def evaluate_arrays(
         ["disentangle", "evaluate", "--codes", str(codes), "--factors", str(factors), "--out", str(out)]
     )
     if team.rank == 0:
-        write(out, report, render_codes(report))
+        _write(out, report, render_codes(report))
     team.wait()
     return report if team.rank == 0 else {}

@@ -58,7 +58,8 @@ class Pictures:
 
 
 def write(folder: Path, report: Json, page: str) -> None:
-    """Write ``report.json`` and ``report.html`` to ``folder``: both, or, where one cannot be written, neither.
+    """Write ``report.json`` and ``report.html`` to ``folder``: both, or, where one cannot be written, neither. Who is
+    killed in between leaves a page that is newer than what programs read, which is whole.
 
     Raises:
         ValueError: where ``report`` holds a number that is not finite, which JSON cannot.

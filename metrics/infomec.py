@@ -91,8 +91,8 @@ def infomec(
 
     **Noise does not score 0.** InfoM and InfoC are ratios: of codes that know nothing they compare chance with chance,
     of which the estimate, cut off at 0, leaves little but the greatest. Independent normal codes get an InfoM of 0.5
-    to 0.7 and an InfoC of NOISEC. The value is kept as published; the result warns of codes that know hardly more than of shuffled factors,
-    ``reference_points["noise"]`` is what InfoM of such codes is, and ``references["noise"].compactness`` their InfoC.
+    to 0.7, and an InfoC of 0.6 where they are 5, of 0.3 where they are 10. The value is kept as published; the result
+    warns of codes that know hardly more than of shuffled factors, and ``references["noise"]`` is what such codes get.
 
     What the published code leaves open: constant codes and constant factors do not count; a code that knows nothing
     has modularity 0, and a factor of which nothing is known compactness 0; where only one factor varies, or one code

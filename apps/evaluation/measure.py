@@ -134,7 +134,7 @@ def siblings_task(subject: Subject, siblings: Sequence[Subject]) -> Task:
         divergences = [info["kl"] for _, info in found]
         with quiet():
             result = udr(codes, None if None in divergences else divergences)
-        return [score_siblings(result, [other.run.name for other in siblings])]
+        return [score_siblings(result, [other.run.name for other in siblings], subject.settings.seed)]
 
     return Task(
         "udr", "UDR", {"all": [other.code_inputs for other in everyone]}, score, lambda: [o.labelled for o in everyone]

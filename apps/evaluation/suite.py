@@ -201,13 +201,13 @@ CODES: dict[str, CodeMeasure] = {
         {
             "modularity": Part(
                 "InfoMEC modularity",
-                "Whether a code has information about one factor only; noise seems to have some, too, so that it stands "
-                "far above 0: see beside it.",
+                "Whether a code has information about one factor only; a share of the little that noise seems to have "
+                "is far above 0, too: see beside it.",
             ),
             "compactness": Part(
                 "InfoMEC compactness",
-                "Whether a factor's information is in one code only. It is a share of what little noise seems to know, "
-                "too, so that noise stands far above 0: see beside it.",
+                "Whether a factor's information is in one code only; a share of the little that noise seems to have is "
+                "far above 0, too, the more so the fewer the codes: see beside it.",
             ),
             "explicitness": Part(
                 "InfoMEC explicitness",
