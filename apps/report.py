@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -211,7 +212,11 @@ def _regression(report: Json) -> dict[str, str]:
 
 
 def _short(names: Sequence[str]) -> list[str]:
-    return [name.replace("layer ", "").replace(", latent ", " · ").replace(" ", "") for name in names]
+    """Names of codes as a column has room for them; those that people gave stay as they are."""
+    return [
+        re.sub(r"[ ]", "", name.replace("layer ", "")) if re.fullmatch(r"layer \d+ · #\d+|code \d+", name) else name
+        for name in names
+    ]
 
 
 def _turned(rows: Sequence[Sequence[float]]) -> list[list[float]]:

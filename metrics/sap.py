@@ -162,7 +162,7 @@ def _small(codes: Floats) -> list[str]:
     which = varies(codes) & (deviation < least)
     return [
         f"{numbered(which)} of a deviation below {least:.2g}, where the penalty on the classifier's weights has "
-        "a say: this score depends on the codes' scale, so compare it at unit variance"
+        "a say: SAP depends on the codes' scale, so compare it at unit variance"
     ] * bool(which.any())
 
 

@@ -266,7 +266,7 @@ def test_the_verdict_is_about_every_score_that_has_rotated_codes() -> None:
 def test_a_warning_is_on_the_card_of_its_score_and_the_legend_above_them(pictures: Pictures) -> None:
     report = make_report(notes=["about all of it"])
     page = render(report, pictures, HISTORY, CONFIG)
-    first, second, *_ = re.findall(r'<article class="card">.*?</article>', page, re.DOTALL)
+    first, second, *_ = re.findall(r'<article class="card rows">.*?</article>', page, re.DOTALL)
     assert "note &lt;script&gt;" in first
     assert "note" not in second
     assert page.count("note &lt;script&gt;") == 1
