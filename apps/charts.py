@@ -198,8 +198,9 @@ def heatmap(matrix: Matrix, caption: str, texts: Sequence[Sequence[str]] | None 
         cells = "".join(_cell(value, text) for value, text in zip(row, said, strict=True))
         body.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
     return Markup(
-        f'<div class="wide"><table class="heat"><caption>{escape(caption)}</caption>'
-        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+        f'<figure><figcaption>{escape(caption)}</figcaption><div class="wide">'
+        f'<table class="heat" aria-label="{escape(caption)}">'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div></figure>"
     )
 
 

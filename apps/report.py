@@ -212,11 +212,8 @@ def _regression(report: Json) -> dict[str, str]:
 
 
 def _short(names: Sequence[str]) -> list[str]:
-    """Names of codes as a column has room for them; those that people gave stay as they are."""
-    return [
-        re.sub(r"[ ]", "", name.replace("layer ", "")) if re.fullmatch(r"layer \d+ · #\d+|code \d+", name) else name
-        for name in names
-    ]
+    """Names of codes as a column has room for them: ``2·#1`` and ``17``; those that people gave stay as they are."""
+    return [re.sub(r"^layer (\d+) · (#\d+)$", r"\1·\2", re.sub(r"^code (\d+)$", r"\1", name)) for name in names]
 
 
 def _turned(rows: Sequence[Sequence[float]]) -> list[list[float]]:

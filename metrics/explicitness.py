@@ -107,7 +107,7 @@ def explicitness(
     for j in np.flatnonzero(varying):
         model, converged = logistic.fit(learner, x, targets[:, j])
         if not converged:
-            stopped.append(j)
+            stopped.append(int(j))
         auc_train[j] = _mean_area(model, x, targets[:, j])
         auc[j] = _mean_area(model, test_x, test_targets[:, j])
     if stopped:

@@ -311,7 +311,8 @@ class Turned:
 
     def synthesize(self, latents: Tensor) -> Tensor:
         """Pictures of what the other generator makes of them."""
-        return self.model.synthesize(latents @ self.basis.to(latents).T)
+        images: Tensor = self.model.synthesize(latents @ self.basis.to(latents).T)
+        return images
 
 
 @dataclass(frozen=True, eq=False)

@@ -195,7 +195,7 @@ def test_columns_of_the_matrices_are_in_order_and_shares_of_entropy(pictures: Pi
         "entropy": [4.0, 1.0],
     }
     report["scores"][1]["parts"] = {"importance": [[0.0, 0.9], [0.8, 0.0], [0.0, 0.0]]}
-    tables = re.findall(r'<table class="heat">.*?</table>', render(report, pictures, [], CONFIG), re.DOTALL)
+    tables = re.findall(r'<table class="heat".*?</table>', render(report, pictures, [], CONFIG), re.DOTALL)
     cells = [re.findall(r"<td class=[^>]*>([\d.]+)</td>", table) for table in tables]
     assert cells == [["0.50", "0.00", "0.00", "0.50"], ["0.80", "0.00", "0.00", "0.90"]]
 
@@ -271,6 +271,17 @@ def test_a_warning_is_on_the_card_of_its_score_and_the_legend_above_them(picture
     assert "note" not in second
     assert page.count("note &lt;script&gt;") == 1
     assert page.index("about all of it") < page.index('<p class="legend">') < page.index('<section class="cards">')
+
+
+def test_names_of_codes_have_room(pictures: Pictures) -> None:
+    report = make_report()
+    report["codes"]["names"] = ["layer 1 · #10", "code 12", "leans to the left"]
+    page = render(report, pictures, [], CONFIG)
+    assert (
+        page.count(">1·#10<") == page.count(">12<") == page.count(">leans to the left<") == 3
+    )  # two matrices, and bars
+    places = [float(x) for x in re.findall(r'<text x="([\d.]+)" y="91"', page)]
+    assert places[1] - places[0] == places[2] - places[1] >= 6 * len("leans to the left")
 
 
 def test_scalars_become_charts() -> None:
