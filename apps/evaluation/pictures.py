@@ -302,7 +302,7 @@ class Turned:
     def __init__(self, model: Generator, seed: int) -> None:
         self.model, self.latent_size = model, model.latent_size
         draw = seeded(seed, "random directions")
-        self.basis = torch.linalg.qr(torch.randn(self.latent_size, self.latent_size, generator=draw)).Q
+        self.basis: Tensor = torch.linalg.qr(torch.randn(self.latent_size, self.latent_size, generator=draw)).Q
 
     def sample_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Latents ``(n, d)``, in units of the directions."""
@@ -311,8 +311,7 @@ class Turned:
 
     def synthesize(self, latents: Tensor) -> Tensor:
         """Pictures of what the other generator makes of them."""
-        images: Tensor = self.model.synthesize(latents @ self.basis.to(latents).T)
-        return images
+        return self.model.synthesize(latents @ self.basis.to(latents).T)
 
 
 @dataclass(frozen=True, eq=False)
