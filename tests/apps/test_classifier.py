@@ -176,7 +176,7 @@ def test_the_page_is_whole_and_safe(run: Trained) -> None:
     assert page.count("&lt;script") > 10
     for words in ("Which class is taken for which", "How sure it is", "The mistakes it was surest of", "Conditioning"):
         assert words in page
-    assert '"wide"><table class="heat">' in page
+    assert '"wide"><table class="heat"' in page
     assert not re.search(r'(src|href)="(?!data:image/png)', page)
     counts = re.findall(r'<td class="[^"]*" style="--share:[^"]*">([\d,]*)</td>', page)
     assert len(counts) == 16
