@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from disentangle import metrics
 from disentangle.apps import report as report_module
 from disentangle.apps.cli import main
-from disentangle.apps.evaluate import evaluate
+from disentangle.apps.evaluate import _write, evaluate
 from disentangle.apps.evaluation import pictures as pictures_module
 from disentangle.apps.evaluation import subject as subject_module
 from disentangle.apps.evaluation.codes import read_codes
@@ -464,14 +464,9 @@ def test_a_run_against_itself_differs_by_nothing(runs: dict[str, Path], capsys: 
     assert "not clear" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("corners")
-def test_of_two_evaluations_at_once_both_files_are_one_s(
-    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    run, out, real = Run.open(runs["gan"]), tmp_path / "out", report_module.os.replace
-    settings = replace(FEW, scores=("activeness",))
-    evaluate(run, settings, out=out)  # so that both have nothing left but to write
+def test_of_two_evaluations_at_once_both_files_are_one_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     order: list[str] = []
+    real = os.replace
 
     def slow(source: Path, target: Path) -> None:
         real(source, target)
@@ -479,14 +474,11 @@ def test_of_two_evaluations_at_once_both_files_are_one_s(
         time.sleep(0.3)  # in which the other one would come between
 
     monkeypatch.setattr(report_module.os, "replace", slow)
-    with ThreadPoolExecutor(2) as pool, locked(run.path):  # a training that goes on is in nobody's way
-        work = [pool.submit(evaluate, run, settings, out=out, command=word) for word in ("the first", "the second")]
-        reports = [each.result() for each in work]
-    written = [name for name in order if name.startswith("report.")]
-    assert written == ["report.html", "report.json"] * 2
-    kept = json.loads((out / "report.json").read_text())
-    assert kept in reports
-    assert kept["command"] in (out / "report.html").read_text()
+    with ThreadPoolExecutor(2) as pool, locked(tmp_path):  # a training that goes on is in nobody's way
+        for each in [pool.submit(_write, tmp_path, {"command": word}, word) for word in ("one", "other")]:
+            each.result()
+    assert [name for name in order if name.startswith("report.")] == ["report.html", "report.json"] * 2
+    assert json.loads((tmp_path / "report.json").read_text())["command"] == (tmp_path / "report.html").read_text()
 
 
 TOGETHER = """
