@@ -138,13 +138,14 @@ def bars(rows: Sequence[Bar], high: float) -> Markup:
 def columns(names: Sequence[str], values: Sequence[float], lit: Sequence[bool], unit: str, digits: int = 1) -> Markup:
     """Upright bars, one a code, those of ``lit`` in the accent: an SVG of fixed height. What is negative has no bar."""
     top = max((value for value in values if math.isfinite(value) and value > 0), default=1.0)
-    pitch, height, floor = 34, 96, 78
+    # As wide as the longest name needs, of letters about 6 pixels wide.
+    pitch, height, floor = max(34, 6 * max(map(len, names), default=0) + 10), 96, 78
     parts = []
     for i, (name, value, on) in enumerate(zip(names, values, lit, strict=True)):
         tall = max(0.5, min(1.0, value / top) * (floor - 14))
         text = f"{value:.{digits}f}".replace("-", "−")
         parts.append(
-            f'<rect class="{"lit" if on else "off"}" x="{i * pitch + 4}" y="{floor - tall:.1f}" width="{pitch - 8}" '
+            f'<rect class="{"lit" if on else "off"}" x="{(i + 0.5) * pitch - 13:g}" y="{floor - tall:.1f}" width="26" '
             f'height="{tall:.1f}" rx="1.5"><title>{escape(name)}: {number(value)}</title></rect>'
             f'<text x="{(i + 0.5) * pitch:g}" y="{floor + 13}" text-anchor="middle">{escape(name)}</text>'
             f'<text x="{(i + 0.5) * pitch:g}" y="{floor - tall - 3:.1f}" text-anchor="middle">{text}</text>'
@@ -197,8 +198,9 @@ def heatmap(matrix: Matrix, caption: str, texts: Sequence[Sequence[str]] | None 
         cells = "".join(_cell(value, text) for value, text in zip(row, said, strict=True))
         body.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
     return Markup(
-        f'<div class="wide"><table class="heat"><caption>{escape(caption)}</caption>'
-        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+        f'<figure><figcaption>{escape(caption)}</figcaption><div class="wide">'
+        f'<table class="heat" aria-label="{escape(caption)}">'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div></figure>"
     )
 
 

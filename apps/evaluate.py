@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -161,11 +161,21 @@ def evaluate(
     else:
         report, page = _generator(run, settings, folder, against, siblings, fresh, called, team)
     if team.rank == 0:
-        from disentangle.apps.report import write
-
-        write(folder, report, page)
+        _write(folder, report, page)
     team.wait()
     return report if team.rank == 0 else {}
+
+
+def _write(folder: Path, report: dict[str, Any], page: str) -> None:
+    """Write the report and its page, and wait for whoever is writing them: both are of one evaluation."""
+    from disentangle.apps.report import write
+    from disentangle.training.files import disk_errors, locked
+
+    held = folder / SCORES  # a training may hold the folder itself for hours
+    with disk_errors(held):
+        held.mkdir(exist_ok=True)
+    with locked(held, wait=True):
+        write(folder, report, page)
 
 
 def _classifier(run: "Run", settings: Settings, called: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -187,16 +197,12 @@ def _generator(
     called: dict[str, Any],
     team: "Team",
 ) -> tuple[dict[str, Any], str]:
-    from disentangle.apps.evaluation.against import compare, left_out
     from disentangle.apps.evaluation.ledger import Ledger
     from disentangle.apps.evaluation.measure import measure
     from disentangle.apps.report import render
 
-    report, pictures = measure(run, settings, Ledger(folder / SCORES, fresh), team, siblings)
-    if against is not None:
-        other, _ = measure(against, replace(settings, checkpoint=None), Ledger(against.path / SCORES, fresh), team)
-        report["against"] = compare(report, other)
-        report["notes"] = [*report["notes"], *filter(None, [left_out(report, other)])]
+    rival = None if against is None else (against, Ledger(against.path / SCORES, fresh))
+    report, pictures = measure(run, settings, Ledger(folder / SCORES, fresh), team, siblings, rival)
     report |= called
     return report, render(report, pictures, run.metrics(), run.config)
 
@@ -228,7 +234,7 @@ def evaluate_arrays(
     from disentangle.apps.evaluation.arrays import measure_arrays
     from disentangle.apps.evaluation.ledger import Ledger
     from disentangle.apps.evaluation.team import Team
-    from disentangle.apps.report import render_codes, write
+    from disentangle.apps.report import render_codes
     from disentangle.training.files import check_writable
 
     settings = settings or Settings()
@@ -240,6 +246,6 @@ def evaluate_arrays(
         ["disentangle", "evaluate", "--codes", str(codes), "--factors", str(factors), "--out", str(out)]
     )
     if team.rank == 0:
-        write(out, report, render_codes(report))
+        _write(out, report, render_codes(report))
     team.wait()
     return report if team.rank == 0 else {}

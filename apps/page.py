@@ -30,6 +30,7 @@ LEGEND = {
     "turned copies": "the same, each in a basis of its own",
     "other data": "as many other pictures of the data set, what a perfect generator would get",
     "mean picture": "the mean of the data's pictures, over and over",
+    "random directions": "as many directions at right angles to each other, drawn at random, in the place of latents",
     "prior's mean": "answering 0 for every code, whatever the picture",
     "most frequent class": "what is right by always answering with the most frequent class",
     "most frequent classes": "the same with as many answers",
@@ -85,6 +86,7 @@ def judged(report: Json, subtitle: str) -> Json:
         "legend": [(name, words) for name, words in LEGEND.items() if any(name in s["baselines"] for s in scores)],
         "ranges": _ranges(report),
         "notes": notes(report),
+        "general": general(report),
         "against": _against(report),
         "curves": [],
         "summary": "",
@@ -147,11 +149,12 @@ def _plain(value: Any) -> str:
 
 
 def verdict(report: Json) -> str:
-    """One sentence about what matters most: a classifier's answers, or else the codes, if there are any."""
+    """What matters most in a sentence or two: a classifier's answers, or else how the codes, if there are any, stand to
+    the same codes rotated."""
     scores = {score["name"]: score for score in report["scores"]}
     if "Accuracy" in scores:
         return _verdict_on_answers(scores["Accuracy"], scores["Calibration error"], report["samples"]["pictures"])
-    return _verdict_on_codes(scores["MIG"]) if "MIG" in scores else ""
+    return " ".join(filter(None, [_verdict_on_codes(scores["MIG"]) if "MIG" in scores else "", _beside(report)]))
 
 
 def _verdict_on_answers(accuracy: Json, calibration: Json, samples: int) -> str:
@@ -170,18 +173,64 @@ def _verdict_on_answers(accuracy: Json, calibration: Json, samples: int) -> str:
 
 def _verdict_on_codes(gap: Json) -> str:
     """Are the codes better than the same codes turned at random?"""
-    low, high = gap["interval"]
-    turned, spread = gap["baselines"]["rotated"], gap["spreads"]["rotated"]
-    reach = spread * float(student.ppf(0.975, max(1, gap["settings"].get("rotations", 3) - 1)))
-    word = "not clearly more"
-    if low > turned + reach:
-        word = "more"
-    elif high < turned - reach:
-        word = "less"
+    word = {"better": "more", "worse": "less"}.get(stand(gap, "rotated"), "not clearly more")
     return (
         f"Its codes are {word} disentangled than the same codes rotated at random: MIG {gap['value']:.3f} against "
-        f"{turned:.3f} ± {spread:.3f}; perfect codes have {gap['baselines']['perfect']:.3f}."
+        f"{gap['baselines']['rotated']:.3f} ± {gap['spreads']['rotated']:.3f}; perfect codes have "
+        f"{gap['baselines']['perfect']:.3f}."
     )
+
+
+def _beside(report: Json) -> str:
+    """How the codes stand to the same codes rotated, by the other scores."""
+    groups: dict[str, list[str]] = {"better": [], "worse": [], "not clear": []}
+    for score in report["scores"]:
+        if score["name"] != "MIG" and score["interval"] is not None and "rotated" in score["baselines"]:
+            groups[stand(score, "rotated")].append(score["name"])
+    words = {"better": "better in", "worse": "worse in", "not clear": "not clearly apart in"}
+    said = [f"{words[word]} {in_a_row(names)}" for word, names in groups.items() if names]
+    return f"Beside the same codes rotated it is {'; '.join(said)}." if said else ""
+
+
+EXACT = frozenset({"chance", "prior's mean", "class frequencies"})
+"""Reference points that are known and not measured."""
+
+
+def stand(score: Json, point: str) -> str:
+    """How a score stands to one of its reference points: ``"better"``, ``"worse"`` or, where their intervals overlap,
+    ``"not clear"``.
+
+    A point that was drawn several times has the interval of these draws; one that was drawn once is as uncertain as the
+    score, which is of as many samples; one that is known has none. A score without an interval is taken as it is.
+    """
+    low, high = score["interval"] or (score["value"], score["value"])
+    value, spread = score["baselines"][point], score["spreads"].get(point)
+    reach = 0.0 if point in EXACT else (high - low) / 2
+    if spread is not None:
+        draws = score["settings"].get("rotations", score["settings"].get("draws", 3))
+        reach = spread * float(student.ppf(0.975, max(1, draws - 1)))
+    above, below = low > value + reach, high < value - reach
+    if not above and not below:
+        return "not clear"
+    return "better" if above == (score["better"] == "higher") else "worse"
+
+
+def standing(score: Json) -> str:
+    """How a score stands to its reference points, in a sentence; empty where it has none or neither way is better."""
+    if score["better"] not in ("higher", "lower") or not score["baselines"]:
+        return ""
+    groups: dict[str, list[str]] = {"better": [], "worse": [], "not clear": []}
+    for point in score["baselines"]:
+        groups[stand(score, point)].append(point)
+    words = {"better": "better than", "worse": "worse than", "not clear": "not clearly apart from"}
+    said = "; ".join(f"{words[word]} {in_a_row(names)}" for word, names in groups.items() if names)
+    alone = "" if score["interval"] is not None else ", by the numbers alone: there is no interval"
+    return f"{said[:1].upper()}{said[1:]}{alone}."
+
+
+def in_a_row(names: Sequence[str]) -> str:
+    """``"a"``, ``"a and b"``, ``"a, b and c"``."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _ranges(report: Json) -> str:
@@ -199,13 +248,17 @@ def figure(value: float, score: Json) -> str:
 
 
 def notes(report: Json) -> list[str]:
-    """What a reader must know: what cannot be had and why, then the notes of the report and of its scores."""
+    """What a reader must know: :func:`general`, and the notes of the scores, each once."""
+    return [*general(report), *dict.fromkeys(note for score in report["scores"] for note in score["notes"])]
+
+
+def general(report: Json) -> list[str]:
+    """What a reader must know of the whole report: what cannot be had and why, then its own notes."""
     absent: dict[str, list[str]] = {}
     for entry in report["not_applicable"]:
         absent.setdefault(entry["reason"], []).append(entry["name"])
     lines = [f"No {' or '.join(names)}: that {reason}." for reason, names in absent.items()]
-    told = dict.fromkeys(note for score in report["scores"] for note in score["notes"])
-    return [*lines, *report["notes"], *told]
+    return [*lines, *report["notes"]]
 
 
 def _against(report: Json) -> list[Json]:
@@ -266,7 +319,9 @@ def _card(score: Json) -> Json:
         "interval": " – ".join(ends),
         "explanation": score["explanation"],
         "bars": bars(rows, max(row.value for row in rows) if top is None else top),
+        "standing": standing(score),
         "variant": score["variant"],
+        "notes": score["notes"],
     }
 
 

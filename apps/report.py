@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -58,7 +59,8 @@ class Pictures:
 
 
 def write(folder: Path, report: Json, page: str) -> None:
-    """Write ``report.json`` and ``report.html`` to ``folder``: both, or, where one cannot be written, neither.
+    """Write ``report.json`` and ``report.html`` to ``folder``: both, or, where one cannot be written, neither. Who is
+    killed in between leaves a page that is newer than what programs read, which is whole.
 
     Raises:
         ValueError: where ``report`` holds a number that is not finite, which JSON cannot.
@@ -210,7 +212,8 @@ def _regression(report: Json) -> dict[str, str]:
 
 
 def _short(names: Sequence[str]) -> list[str]:
-    return [name.replace("layer ", "").replace(", latent ", " · ").replace(" ", "") for name in names]
+    """Names of codes as a column has room for them: ``2·#1`` and ``17``; those that people gave stay as they are."""
+    return [re.sub(r"^layer (\d+) · (#\d+)$", r"\1·\2", re.sub(r"^code (\d+)$", r"\1", name)) for name in names]
 
 
 def _turned(rows: Sequence[Sequence[float]]) -> list[list[float]]:

@@ -1,7 +1,9 @@
 """What goes wrong because of what was given, and the words for it."""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 
 class UserError(ValueError):
@@ -21,9 +23,21 @@ def check_seed(seed: int) -> None:
         raise UserError(f"seed must lie between 0 and {2**63 - 1}, got {seed}")
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a ``name`` that is none of ``known``: near misses first, then all that is possible."""
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], aliases: Mapping[str, str] = MappingProxyType({})
+) -> UserError:
+    """The error for a ``name`` that is none of ``known``: what was meant first, then all that is possible.
+
+    Args:
+        kind: what it is a name of.
+        name: the name.
+        known: all that there are.
+        aliases: what else the known ones are called, in small letters with hyphens -> the known name.
+    """
     possible = sorted(known)
-    near = difflib.get_close_matches(name, possible, n=3, cutoff=0.5)
+    plain = re.sub(r"[\s_]+", "-", name.strip().lower())
+    near = difflib.get_close_matches(plain, possible, n=3, cutoff=0.5)
+    if plain in possible or plain in aliases:
+        near = [aliases.get(plain, plain)]
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return UserError(f"unknown {kind} {name!r}: {hint}possible: {', '.join(possible)}")

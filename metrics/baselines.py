@@ -15,7 +15,7 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from disentangle.errors import DisentangleWarning
-from disentangle.metrics.common import Floats, Result, as_codes, as_targets
+from disentangle.metrics.common import Floats, Result, as_codes, as_targets, rescaled
 
 Matrix = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ def rotated(codes: ArrayLike | Tensor, seed: int = 0) -> Matrix:
         codes: ``(N, d)``.
         seed: of the rotation.
     """
-    array = as_codes(codes).astype(np.float64)
+    array = rescaled(as_codes(codes), axis=0)
     centred = array - array.mean(axis=0)
     deviation = centred.std(axis=0)
     # Of a constant column the mean is subtracted up to rounding only, which must not be blown up to unit variance.

@@ -11,6 +11,9 @@ from torch import Tensor
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.int64]
 
+EXACT = 2**53
+"""Integers of no greater size are doubles."""
+
 LARGEST = 1e50
 """Of features: the cubic kernel multiplies six of them."""
 
@@ -98,17 +101,45 @@ def as_codes(codes: ArrayLike | Tensor, name: str = "codes") -> Floats:
     return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
 
 
+def rescaled(values: Floats, axis: int | None = None) -> NDArray[np.float64]:
+    """Values divided by a power of two near their greatest, where that is so great or small that squares get lost.
+
+    Args:
+        values: of any shape.
+        axis: 0 to divide each column by its own.
+    """
+    exponent = np.frexp(np.abs(values).max(axis=axis, keepdims=True))[1]
+    return np.ldexp(values.astype(np.float64), np.where(np.abs(exponent) > 60, -exponent, 0))
+
+
 def as_targets(factors: ArrayLike | Tensor, samples: int, name: str = "factors") -> NDArray[Any]:
-    """Factors ``(N, k)`` of any real type, one row a code's row."""
+    """Factors ``(N, k)`` of any real type, one row a code's row.
+
+    Raises:
+        ValueError: where rows do not fit, or integers are too large to be told apart.
+    """
     array = as_array(factors, name)
     if array.shape[0] != samples:
         raise ValueError(f"{name} must have a row for every code, got {array.shape[0]} rows for {samples} codes")
+    if array.dtype.kind in "iu":
+        _check_exact(array, name)
     return array
 
 
+def _check_exact(array: NDArray[Any], name: str) -> None:
+    """Raise ValueError for values beyond those up to which doubles hold every integer."""
+    largest = max(abs(int(array.min())), abs(int(array.max())))
+    if largest > EXACT:
+        raise ValueError(
+            f"{name} has values of up to {largest:.3g}, too large to be told apart (at most 2^53): give each value its "
+            "index, such as np.unique(column, return_inverse=True)[1]"
+        )
+
+
 def as_factors(factors: ArrayLike | Tensor, samples: int, name: str = "factors") -> Integers:
-    """Factors ``(N, k)`` as int64, one row a code's row."""
+    """Factors ``(N, k)`` as int64, one row a code's row; raises ValueError where they are no integers, or too large."""
     array = as_targets(factors, samples, name)
+    _check_exact(array, name)
     integers: Integers = array.astype(np.int64)
     if not np.array_equal(integers, array):
         raise ValueError(f"{name} must be integers, the index of each factor's value; bin continuous factors first")

@@ -16,7 +16,7 @@ from torch import Tensor
 from disentangle.metrics import logistic
 from disentangle.metrics.common import Floats, Integers, as_split
 from disentangle.metrics.trust import CodeScore, Source
-from disentangle.metrics.words import constant_factors, dead_codes, few_to_learn, varies, warn
+from disentangle.metrics.words import constant_factors, dead_codes, few_to_learn, listed, varies, warn
 
 Matrix = NDArray[np.float64]
 
@@ -103,12 +103,15 @@ def explicitness(
     auc, auc_train = np.full(targets.shape[1], 0.5), np.full(targets.shape[1], 0.5)
     # The layout in which the published code sums: single precision rounds otherwise in another.
     x, test_x = _scaled(np.ascontiguousarray(train), test, "range" if learner == "balanced" else "deviation")
+    stopped: list[int] = []
     for j in np.flatnonzero(varying):
         model, converged = logistic.fit(learner, x, targets[:, j])
         if not converged:
-            words.append(f"the regression of factor {j} stopped after the published 100 steps, before it converged")
+            stopped.append(int(j))
         auc_train[j] = _mean_area(model, x, targets[:, j])
         auc[j] = _mean_area(model, test_x, test_targets[:, j])
+    if stopped:
+        words.append(f"the regression of {listed(stopped)} stopped after the published 100 steps, before it converged")
     make = RescaledExplicitness if rescaled else Explicitness
     return make(
         "area under the ROC curve" + (", twice less one" if rescaled else ""),
@@ -126,9 +129,10 @@ def explicitness(
 
 def _scaled(train: Floats, test: Floats, unit: str) -> tuple[Floats, Floats]:
     """Codes less their training mean (minimum), over their training deviation (range); in their own precision."""
-    if np.abs(train).max() > 1e15:  # where squares of single precision, or ranges of double, would overflow
-        peak = np.abs(train).max(axis=0).astype(np.float64)
-        peak[peak == 0] = 1
+    peak = np.abs(train).max(axis=0).astype(np.float64)
+    usual = (peak == 0) | ((peak > 1e-15) & (peak < 1e15))
+    if not usual.all():  # squares of single precision, or ranges of double, would overflow or vanish
+        peak[usual] = 1
         train, test = train / peak, test / peak
     origin = train.mean(axis=0) if unit == "deviation" else train.min(axis=0)
     size = train.std(axis=0) if unit == "deviation" else np.ptp(train, axis=0)

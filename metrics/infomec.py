@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import Tensor
 
-from disentangle.metrics.common import Floats, Integers, as_codes
+from disentangle.metrics.common import Floats, Integers, as_codes, rescaled
 from disentangle.metrics.cross_entropy import cross_entropy
 from disentangle.metrics.information import (
     Matrix,
@@ -23,7 +23,6 @@ from disentangle.metrics.information import (
     hardly_more_than_chance,
     information,
     label,
-    rescaled,
 )
 from disentangle.metrics.nearest import nearest_information
 from disentangle.metrics.trust import CodeScore, Source
@@ -92,8 +91,8 @@ def infomec(
 
     **Noise does not score 0.** InfoM and InfoC are ratios: of codes that know nothing they compare chance with chance,
     of which the estimate, cut off at 0, leaves little but the greatest. Independent normal codes get an InfoM of 0.5
-    to 0.7. The value is kept as published; the result warns of codes that know hardly more than of shuffled factors,
-    and ``reference_points["noise"]`` is what such codes get.
+    to 0.7, and an InfoC of 0.6 where they are 5, of 0.3 where they are 10. The value is kept as published; the result
+    warns of codes that know hardly more than of shuffled factors, and ``references["noise"]`` is what such codes get.
 
     What the published code leaves open: constant codes and constant factors do not count; a code that knows nothing
     has modularity 0, and a factor of which nothing is known compactness 0; where only one factor varies, or one code
@@ -147,7 +146,7 @@ def infomec(
     if doubtful.any():
         chance = np.zeros_like(normalised)
         chance[doubtful] = known(codes[:, doubtful], np.random.default_rng(seed).permutation(labels))
-        words += hardly_more_than_chance(normalised, chance, doubtful, "their share of InfoM")
+        words += hardly_more_than_chance(normalised, chance, doubtful, "their share of InfoM and InfoC")
     kind = "counted" if discrete else f"{neighbours} nearest neighbours"
     metric = partial(infomec, discrete=discrete, pruning=pruning, neighbours=neighbours, seed=seed)
     return InfoMEC(

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from disentangle.errors import unknown_name
-from disentangle.metrics.common import Floats, Integers, as_codes, as_factors
+from disentangle.metrics.common import Floats, Integers, as_codes, as_factors, as_targets
 from disentangle.metrics.words import constant_factors, dead_codes, few_bins, few_samples
 
 Matrix = NDArray[np.float64]
@@ -128,16 +128,15 @@ def label(factors: ArrayLike | Tensor, samples: int, bins: int | None = None) ->
     """Factors ``(N, k)`` as indices ``0 … n - 1`` of the values, or of the equal-width bins, that occur.
 
     Raises:
-        ValueError: for shapes that do not fit, factors that are neither integers nor binned, or no bins.
+        ValueError: for shapes that do not fit, factors that are neither integers nor binned, or too large to be told
+            apart, or no bins.
     """
     if bins is None:
         values: Integers | Floats = as_factors(factors, samples)
     elif bins < 1:
         raise ValueError(f"factor_bins must be at least 1, got {bins}")
     else:
-        values = as_codes(factors, "factors")
-        if len(values) != samples:
-            raise ValueError(f"factors must have a row for every code, got {len(values)} rows for {samples} codes")
+        values = as_codes(as_targets(factors, samples), "factors")
         values = np.column_stack([bin_values(factor, bins) for factor in values.T])
     return np.column_stack([np.unique(factor, return_inverse=True)[1] for factor in values.T])
 
@@ -189,17 +188,6 @@ def gap(values: Matrix) -> Matrix:
     """How far the greatest number of each column is above the second, or above 0 where a column has but one."""
     best = np.sort(np.vstack([values, np.zeros((2, values.shape[1]))]), axis=0)
     return np.asarray(best[-1] - best[-2])
-
-
-def rescaled(values: Floats, axis: int | None = None) -> Matrix:
-    """Values divided by a power of two near their greatest, where that is so great or small that squares get lost.
-
-    Args:
-        values: of any shape.
-        axis: 0 to divide each column by its own.
-    """
-    exponent = np.frexp(np.abs(values).max(axis=axis, keepdims=True))[1]
-    return np.ldexp(values.astype(np.float64), np.where(np.abs(exponent) > 60, -exponent, 0))
 
 
 def check(kind: str, name: str, known: dict[str, str]) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from disentangle.metrics.common import Floats, Integers, as_codes
-from disentangle.metrics.information import Matrix, label, rescaled
+from disentangle.metrics.common import Floats, Integers, as_codes, rescaled
+from disentangle.metrics.information import Matrix, label
 from disentangle.metrics.trust import CodeScore, Source
-from disentangle.metrics.words import constant_factors, dead_codes, varies, warn
+from disentangle.metrics.words import constant_factors, dead_codes, listed, upto, varies, warn
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +111,11 @@ def _strayed(rows: Floats, factor: Integers, quantile: float) -> Matrix:
 
 def _few(labels: Integers) -> list[str]:
     """Of factors whose typical value has too few samples to show how far a code can stray."""
-    counts = [np.median(np.unique(factor, return_counts=True)[1]) for factor in labels.T]
+    counts = [float(np.median(np.unique(factor, return_counts=True)[1])) for factor in labels.T]
+    few = {j: count for j, count in enumerate(counts) if count < 10}
+    if not few:
+        return []
     return [
-        f"half of the values of factor {j} have {count:.0f} samples or fewer: codes seem robust for want of samples"
-        for j, count in enumerate(counts)
-        if count < 10
+        f"half of the values of {listed(few)} have {upto(few.values(), '.0f')} samples or fewer: codes seem robust for "
+        "want of samples"
     ]

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import digamma
 from sklearn.preprocessing import StandardScaler, scale
 
-from disentangle.metrics.common import Floats, Integers
-from disentangle.metrics.information import rescaled
+from disentangle.metrics.common import Floats, Integers, rescaled
 
 Matrix = NDArray[np.float64]
 

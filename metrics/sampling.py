@@ -16,7 +16,7 @@ from torch import Tensor
 from disentangle.metrics.baselines import halves
 from disentangle.metrics.common import Floats, Integers, Result, as_codes, as_factors
 from disentangle.metrics.trust import Source
-from disentangle.metrics.words import constant_factors
+from disentangle.metrics.words import constant_factors, listed, uncounted
 
 FEW = 10
 """Half of the rows must share a factor's value with as many others for groups of it to be more than repetitions."""
@@ -112,7 +112,7 @@ class Encoded:
             )
         self.factors = len(self.sizes)
         self.counted = np.flatnonzero(self.sizes > 1)
-        self.words = [f"factor {j} is constant: it does not count" for j in np.flatnonzero(self.sizes == 1)]
+        self.words = uncounted(np.flatnonzero(self.sizes == 1))
         # A picture's number is its place in a grid whose last factor runs fastest; the grid may have another order.
         self._places = np.cumprod(np.concatenate([[1], self.sizes[:0:-1]]))[::-1]
         self._known: Integers = np.zeros(0, dtype=np.int64)
@@ -206,18 +206,24 @@ class Rows:
         self.factors = self.values.shape[1]
         self._by_value = [_ByValue(column) for column in self.values.T]
         self.words = constant_factors(self.values)
-        counted = []
+        counted, alone, few = [], [], []
         for j, rows in enumerate(self._by_value):
             if rows.constant:
                 continue
             if not len(rows.shared):
-                self.words.append(f"factor {j} takes another value in every row: it does not count")
+                alone.append(j)
                 continue
             counted.append(j)
             if rows.typical < FEW:
-                self.words.append(
-                    f"the rows are few for factor {j}: half of them share its value with fewer than {FEW} others"
-                )
+                few.append(j)
+        if alone:
+            take, count = ("takes", "it does") if len(alone) == 1 else ("take", "they do")
+            self.words.append(f"{listed(alone)} {take} another value in every row: {count} not count")
+        if few:
+            its = "its value" if len(few) == 1 else "the value of each"
+            self.words.append(
+                f"the rows are few for {listed(few)}: half of them share {its} with fewer than {FEW} others"
+            )
         self.counted = np.array(counted, dtype=np.int64)
 
     def sample(self, rng: np.random.RandomState, n: int) -> Integers:

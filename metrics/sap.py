@@ -15,9 +15,12 @@ from torch import Tensor
 from disentangle.metrics.common import Floats, Integers, as_codes, as_split, as_targets
 from disentangle.metrics.svm import linear_svm
 from disentangle.metrics.trust import CodeScore, Source
-from disentangle.metrics.words import constant_factors, dead_codes, few_to_learn, varies, warn
+from disentangle.metrics.words import constant_factors, dead_codes, few_to_learn, numbered, varies, warn
 
 Matrix = NDArray[np.float64]
+
+COST = 0.01
+"""Of the classifier's mistakes, beside the squares of its weights; the published number."""
 
 LEAST_VARIANCE = 1e-12
 """A code of no more variance than this, the published number, is taken to correlate with nothing."""
@@ -75,15 +78,15 @@ def sap(
             discrete factors without test samples.
 
     Warns:
-        DisentangleWarning: where a factor or a code is constant, or a code next to it, or samples are few to learn
-            from.
+        DisentangleWarning: where a factor or a code is constant, or a code next to it, samples are few to learn from,
+            or codes are so small that the score, which depends on their scale, is another for that.
     """
     if continuous:
         return _continuous(codes, factors)
     if test_codes is None or test_factors is None:
         raise ValueError("discrete factors are predicted on other samples: give test_codes and test_factors")
     train, targets, test, test_targets = as_split(codes, factors, test_codes, test_factors)
-    warnings = warn(constant_factors(targets) + dead_codes(train) + few_to_learn(targets))
+    warnings = warn(constant_factors(targets) + dead_codes(train) + _small(train) + few_to_learn(targets))
     varying = varies(targets)
     accuracy = np.zeros((train.shape[1], targets.shape[1]))
     chance = np.zeros((1, targets.shape[1]))
@@ -107,7 +110,7 @@ def sap(
 def _continuous(codes: ArrayLike | Tensor, factors: ArrayLike | Tensor) -> SAP:
     array = as_codes(codes)
     targets = as_targets(factors, len(array))
-    warnings = warn(constant_factors(targets) + dead_codes(array), stacklevel=4)
+    warnings = warn(constant_factors(targets) + dead_codes(array) + _faint(array), stacklevel=4)
     varying = varies(targets)
     correlation = np.where(varying, _squared_correlation(array, targets), 0)
     return SAP(
@@ -122,28 +125,56 @@ def _continuous(codes: ArrayLike | Tensor, factors: ArrayLike | Tensor) -> SAP:
 
 
 def _accuracy(code: Floats, factor: Integers, test_code: Floats, test_factor: Integers) -> float:
-    return float(np.mean(linear_svm(code, factor).predict(test_code) == test_factor))
+    return float(np.mean(linear_svm(code, factor, COST).predict(test_code) == test_factor))
 
 
 def _squared_correlation(codes: Floats, factors: NDArray[np.generic]) -> Matrix:
     """``(d, k)``; 0 for a code of next to no variance."""
-    x, x_unit = _centred(codes)
-    y, _ = _centred(factors)
+    x, y = _centred(codes)[0], _centred(factors)[0]
     x_squares, y_squares = np.sum(x**2, axis=0), np.sum(y**2, axis=0)
-    with np.errstate(over="ignore"):  # an infinite variance is above the least one, too
-        alive = x_squares / max(len(x) - 1, 1) * x_unit**2 > LEAST_VARIANCE
+    alive = _alive(codes)
     products = np.outer(x_squares, y_squares)
     squared = np.divide((x.T @ y) ** 2, products, out=np.zeros_like(products), where=alive[:, None] & (products > 0))
     return np.asarray(squared.clip(0, 1))
 
 
+def _alive(codes: Floats) -> NDArray[np.bool_]:
+    """Which codes vary by more than the least variance."""
+    x, unit = _centred(codes)
+    with np.errstate(over="ignore"):  # an infinite variance is above the least one, too
+        return np.asarray(np.sum(x**2, axis=0) / max(len(x) - 1, 1) * unit**2 > LEAST_VARIANCE)
+
+
+def _faint(codes: Floats) -> list[str]:
+    """Of codes that vary, and yet are taken to correlate with nothing."""
+    which = varies(codes) & ~_alive(codes)
+    return [
+        f"{numbered(which)} of a variance below {LEAST_VARIANCE:g}, which as published correlates with nothing: bring "
+        "codes to unit variance to see what they know"
+    ] * bool(which.any())
+
+
+def _small(codes: Floats) -> list[str]:
+    """Of codes so small that the classifier's penalty on its weights weighs as much as its mistakes."""
+    x, unit = _centred(codes)
+    deviation = x.std(axis=0) * unit
+    least = 1 / np.sqrt(COST * len(codes))
+    which = varies(codes) & (deviation < least)
+    return [
+        f"{numbered(which)} of a deviation below {least:.2g}, where the penalty on the classifier's weights has "
+        "a say: SAP depends on the codes' scale, so compare it at unit variance"
+    ] * bool(which.any())
+
+
 def _centred(columns: NDArray[np.generic]) -> tuple[Matrix, Matrix]:
-    """Columns of mean 0 (a constant one is 0 throughout), in units of their greatest size, and these units."""
-    array = columns.astype(np.float64)
+    """Columns of mean 0 (a constant one is 0 throughout), in units of about their range, and these units."""
+    array = columns.astype(np.float64) / 4  # the range of the greatest floats overflows
+    array = array - array[0]  # before they are divided, so that small differences of large values are kept
     unit = np.abs(array).max(axis=0)
     unit[unit == 0] = 1
     array = array / unit
-    return array - array.mean(axis=0), unit
+    with np.errstate(over="ignore"):
+        return array - array.mean(axis=0), 4 * unit
 
 
 def _gaps(predictability: Matrix, chance: Matrix) -> Matrix:

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from disentangle.errors import DisentangleWarning
 from disentangle.metrics.baselines import halves, interval, noise, rotated
-from disentangle.metrics.common import Floats, Result, as_array, as_codes
-from disentangle.metrics.information import check, rescaled
+from disentangle.metrics.common import Floats, Result, as_array, as_codes, rescaled
+from disentangle.metrics.information import check
 from disentangle.metrics.words import dead_codes, varies, warn
 
 Matrix = NDArray[np.float64]
@@ -48,6 +48,8 @@ class UDR(Result):
         kl: the divergences that were given.
         similarity: what codes were compared by.
         threshold: of the divergence.
+        learner: what predicted codes from codes; ``None`` where nothing learns.
+        seed: of what was random; ``None``, as nothing is.
     """
 
     model_scores: Matrix
@@ -59,6 +61,8 @@ class UDR(Result):
     kl: tuple[Matrix, ...] | None
     similarity: Similarity
     threshold: float
+    learner: str | None = None
+    seed: int | None = None
 
     @property
     def score(self) -> float:
@@ -179,6 +183,7 @@ def udr(
         divergences,
         similarity,
         threshold,
+        learner=f"lasso, penalty {PENALTY:g}" if similarity == "lasso" else None,
     )
 
 

@@ -1,14 +1,14 @@
 """What a reader of a score must know about the arrays it was computed from, in words."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics.cluster import expected_mutual_information
 
 from disentangle.errors import DisentangleWarning
-from disentangle.metrics.common import Floats, Integers
+from disentangle.metrics.common import Floats, Integers, rescaled
 
 FAINT = 0.01
 """A code that varies by less than this share of the most varying one (standard deviations) is called dead."""
@@ -35,32 +35,38 @@ def warn(messages: Iterable[str], stacklevel: int = 3) -> tuple[str, ...]:
 
 def constant_factors(factors: Integers) -> list[str]:
     """Of factors ``(N, k)`` that do not vary, which no score can count."""
-    return [f"factor {j} is constant: it does not count" for j in np.flatnonzero(~varies(factors))]
+    return uncounted(np.flatnonzero(~varies(factors)))
+
+
+def uncounted(constant: Sequence[int] | Integers) -> list[str]:
+    """The words for factors, by their numbers, of one value."""
+    if not len(constant):
+        return []
+    words = ("is", "it does") if len(constant) == 1 else ("are", "they do")
+    return [f"{listed(constant)} {words[0]} constant: {words[1]} not count"]
 
 
 def dead_codes(codes: Floats) -> list[str]:
     """Of codes ``(N, d)`` that are constant, or next to it beside the others."""
     constant = ~varies(codes)
-    with np.errstate(over="ignore", invalid="ignore"):  # of codes near the largest number: infinite, and so not faint
-        spread = codes.astype(np.float64).std(axis=0)
+    spread = rescaled(codes).std(axis=0)
     deviation = np.where(constant, 0, spread)  # that of a large constant is a rounding
     faint = ~constant & (deviation < FAINT * deviation.max())
     words = []
     if constant.any():
-        words.append(f"{_codes(constant)} constant: nothing can be known from such a code")
+        words.append(f"{numbered(constant)} constant: nothing can be known from such a code")
     if faint.any():
-        words.append(f"{_codes(faint)} nearly constant, below {FAINT:.0%} of the deviation of the most varying code")
+        words.append(f"{numbered(faint)} nearly constant, below {FAINT:.0%} of the deviation of the most varying code")
     return words
 
 
 def few_bins(factors: Integers, bins: int) -> list[str]:
     """Of factors ``(N, k)`` with more values than a code has bins."""
-    sizes = _sizes(factors)
-    return [
-        f"factor {j} takes {size} values and codes have {bins} bins: even perfect codes score below 1"
-        for j, size in enumerate(sizes)
-        if size > bins
-    ]
+    many = {j: size for j, size in enumerate(_sizes(factors)) if size > bins}
+    if not many:
+        return []
+    who = f"{listed(many)} {'takes' if len(many) == 1 else 'take'}"
+    return [f"{who} {upto(many.values())} values and codes have {bins} bins: even perfect codes score below 1"]
 
 
 def few_samples(factors: Integers, bins: int) -> list[str]:
@@ -72,7 +78,7 @@ def few_samples(factors: Integers, bins: int) -> list[str]:
     n = len(factors)
     if n < bins:
         return [f"{n} samples in {bins} bins: mutual information is mostly chance"]
-    words = []
+    few, sizes, nats, shares = [], [], [], []
     for j, factor in enumerate(factors.T):
         counts = np.unique(factor, return_counts=True)[1]
         entropy = float(-np.sum(counts / n * np.log(counts / n)))
@@ -83,19 +89,27 @@ def few_samples(factors: Integers, bins: int) -> list[str]:
         even[: n % bins] += 1
         chance = expected_nats(even, counts)
         if chance > CHANCE * entropy:
-            words.append(
-                f"{n} samples are few for factor {j}, of {len(counts)} values: noise, evenly spread over "
-                f"{bins} bins, shows {chance:.2f} nats of it by chance, {chance / entropy:.0%} of its entropy"
-            )
-    return words
+            few.append(j)
+            sizes.append(len(counts))
+            nats.append(chance)
+            shares.append(chance / entropy)
+    if not few:
+        return []
+    of, its = ("it", "its") if len(few) == 1 else ("each", "the")
+    return [
+        f"{n} samples are few for {listed(few)}, of {upto(sizes)} values: noise, evenly spread over {bins} bins, shows "
+        f"{upto(nats, '.2f')} nats of {of} by chance, {upto(shares, '.0%')} of {its} entropy"
+    ]
 
 
 def few_to_learn(factors: Integers) -> list[str]:
     """Of factors ``(N, k)`` with too few samples of a value for a predictor to tell it from chance."""
+    few = {j: size for j, size in enumerate(_sizes(factors)) if size > 1 and len(factors) < A_VALUE * size}
+    if not few:
+        return []
     return [
-        f"{len(factors)} samples are few to learn factor {j} from, of {size} values: fewer than {A_VALUE} of each"
-        for j, size in enumerate(_sizes(factors))
-        if size > 1 and len(factors) < A_VALUE * size
+        f"{len(factors)} samples are few to learn {listed(few)} from, of {upto(few.values())} values: fewer than "
+        f"{A_VALUE} of each"
     ]
 
 
@@ -112,10 +126,24 @@ def varies(columns: Floats | Integers) -> NDArray[np.bool_]:
     return np.asarray((columns != columns[0]).any(axis=0))
 
 
+def listed(numbers: Iterable[int] | Integers) -> str:
+    """Factors by their numbers: ``"factor 3"``, ``"factors 0, 2 and 3"``."""
+    *rest, last = map(str, numbers)
+    return f"factors {', '.join(rest)} and {last}" if rest else f"factor {last}"
+
+
+def upto(values: Iterable[float], form: str = "") -> str:
+    """A number, or the least and the greatest of several: ``"40"``, ``"32 to 40"``."""
+    ends = dict.fromkeys(f"{value:{form}}" for value in sorted(values))
+    first, *_, last = *ends, *ends
+    return first if first == last else f"{first} to {last}"
+
+
 def _sizes(factors: Integers) -> list[int]:
     return [len(np.unique(factor)) for factor in factors.T]
 
 
-def _codes(which: NDArray[np.bool_]) -> str:
+def numbered(which: NDArray[np.bool_]) -> str:
+    """Codes by their numbers, with the verb: ``"code 3 is"``, ``"codes 0, 2 are"``."""
     numbers = np.flatnonzero(which)
     return f"code {numbers[0]} is" if len(numbers) == 1 else f"codes {', '.join(map(str, numbers))} are"

@@ -1,8 +1,6 @@
 """Scores of plain arrays of codes and factors, from whatever library they come."""
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from disentangle.apps.evaluation.codes import LEAST_CODES
-from disentangle.apps.evaluation.ledger import Ledger, key_of
+from disentangle.apps.evaluation.ledger import DAMAGED, Ledger, key_of
 from disentangle.apps.evaluation.measure import VERSION, Clock, code_task, compute, done_already, foot
 from disentangle.apps.evaluation.score import Labelled
 from disentangle.apps.evaluation.settings import Settings
@@ -133,8 +131,8 @@ def load(path: Path, name: str = "") -> NDArray[Any]:
         raise
     except FileNotFoundError:
         raise UserError(f"no file {path}") from None
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).rstrip(".")
+    except DAMAGED as error:
+        reason = str(error).rstrip(".") or type(error).__name__
         if path.suffix == ".csv":
             reason += ": a table of numbers, of as many in every line and without a line of names, is expected"
         elif "allow_pickle" in reason:

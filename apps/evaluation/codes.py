@@ -85,7 +85,7 @@ def why_no_coder(run: Run, model: Generator, step: int) -> str:
 
 def not_applicable(subject: "Subject", wanted: Collection[str]) -> list[Json]:
     """Those of the wanted scores that cannot be had, each with the reason."""
-    run, model, coder = subject.run, subject.model, subject.coder
+    run, model, coder, named = subject.run, subject.model, subject.coder, subject.settings.scores
     reasons: dict[str, str] = {}
     absent = ""
     if not isinstance(subject.data, LabelledSet):
@@ -94,9 +94,16 @@ def not_applicable(subject: "Subject", wanted: Collection[str]) -> list[Json]:
         absent = f"needs codes of pictures, and {why_no_coder(run, model, subject.step)}"
     if absent:
         reasons |= {score.title: absent for name, score in CODES.items() if name in wanted}
-    if coder is None and run.encoder.checkpoints():
-        reasons["Regression error"] = f"needs an encoder, and {why_no_coder(run, model, subject.step)}"
-    if coder is not None and not coder.inverts(model):
+    # What the run cannot have by its nature is only told to who names it.
+    if coder is None:
+        reason = f"needs an encoder, and {why_no_coder(run, model, subject.step)}"
+        if "regression" in named or ("regression" in wanted and run.encoder.checkpoints()):
+            reasons["Regression error"] = reason
+        if "reconstruction" in named:
+            reasons["Reconstruction error"] = reason
+    elif coder.record is None and "regression" in named:
+        reasons["Regression error"] = "is of an encoder that was trained for a generator, and this model has its own"
+    if coder is not None and "reconstruction" in wanted and not coder.inverts(model):
         noise = model.latent_size - len(coder.latents)
         reasons["Reconstruction error"] = (
             f"needs a code for each latent, and {noise} of the {model.latent_size} are noise, which has none"
@@ -111,7 +118,8 @@ def notes_on_encoder(run: Run, coder: Coder | None) -> list[str]:
     record = coder.record
     notes = [
         f"The codes are read off the pictures by an encoder, trained for {record.step:,} steps on pictures that the "
-        "generator made: what it cannot read lowers MIG and DCI too, and its regression error says how much that is."
+        f"generator made: what it cannot read, a regression error of {record.mean_mse:.3f} (1 if it reads nothing), "
+        "lowers MIG and DCI too."
     ]
     if record.step < record.settings.steps:
         notes.append(

@@ -58,12 +58,13 @@ POINTS = {"turned copies": "rotated", "copies": "perfect", "noise": "noise"}
 """What a report calls UDR's reference points, which are not those of scores with factors."""
 
 
-def score_siblings(result: UDR, names: Sequence[str]) -> Score:
+def score_siblings(result: UDR, names: Sequence[str], seed: int) -> Score:
     """How well the codes of the first of some models are found again among the others'.
 
     Args:
         result: of all models.
         names: of the others.
+        seed: of the pictures whose codes are compared.
     """
     return Score(
         name="UDR",
@@ -74,7 +75,12 @@ def score_siblings(result: UDR, names: Sequence[str]) -> Score:
         explanation="How alike the codes of models are that differ in their seed alone, up to order and sign: "
         "disentangled codes are found again, entangled ones differ each time.",
         baselines={name: result.reference_points[point] for name, point in POINTS.items()},
-        settings={"samples": list(result.samples), "models": [*names]},
+        settings={
+            "samples": list(result.samples),
+            "models": [*names],
+            "learner": result.learner,
+            "seed": seed,
+        },
         parts={"model_scores": result.model_scores.tolist(), "pairwise": result.pairwise.tolist()},
         notes=tuple(f"{words[:1].upper()}{words[1:]}." for words in result.warnings),
     )

@@ -8,7 +8,11 @@ import hashlib
 import io
 import json
 import logging
+import lzma
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +27,29 @@ from disentangle.training.files import write_atomic
 Json = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever a score comes out otherwise from the same inputs, so that older files are not taken for it."""
 
 logger = logging.getLogger(__name__)
+
+DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    RuntimeError,  # an archive that says that it is encrypted, or packed in a way unknown here
+    OverflowError,
+    MemoryError,  # a header that promises more than there is
+    SyntaxError,
+    struct.error,
+    tokenize.TokenError,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged array, or archive of arrays, raises."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +120,7 @@ class Ledger:
                 return {field: file[field] for field in file.files if field != "key"} if right else None
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             logger.warning("%s is damaged (%s): computing it again", path, error)
             return None
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from disentangle.apps.evaluation.against import compare, left_out
 from disentangle.apps.evaluation.codes import not_applicable, notes_on_encoder, relate, why_no_coder
 from disentangle.apps.evaluation.errors import score_reconstructions, score_regression, score_siblings
 from disentangle.apps.evaluation.ledger import Entry, Ledger
@@ -133,7 +134,7 @@ def siblings_task(subject: Subject, siblings: Sequence[Subject]) -> Task:
         divergences = [info["kl"] for _, info in found]
         with quiet():
             result = udr(codes, None if None in divergences else divergences)
-        return [score_siblings(result, [other.run.name for other in siblings])]
+        return [score_siblings(result, [other.run.name for other in siblings], subject.settings.seed)]
 
     return Task(
         "udr", "UDR", {"all": [other.code_inputs for other in everyone]}, score, lambda: [o.labelled for o in everyone]
@@ -152,10 +153,6 @@ def code_task(name: str, labelled: Callable[[], Labelled], settings: Settings, i
     )
 
 
-ALWAYS = frozenset({"regression", "reconstruction", "udr"})
-"""What is scored without being named: it costs next to nothing, or was asked for otherwise."""
-
-
 def compute(
     tasks: Sequence[Task],
     wanted: Collection[str],
@@ -169,7 +166,7 @@ def compute(
     What several tasks need is made by all processes together; then the tasks are dealt to them, and each keeps its own
     in the ledger as soon as it is done.
     """
-    left = [task for task in tasks if task.name in {*wanted, *ALWAYS} and task.name not in done]
+    left = [task for task in tasks if task.name in wanted and task.name not in done]
     if done:
         logger.info("done already: %s", ", ".join(task.title for task in tasks if task.name in done))
     for task in left:
@@ -202,6 +199,7 @@ def measure(
     ledger: Ledger | None = None,
     team: Team | None = None,
     siblings: Sequence[Run] = (),
+    against: tuple[Run, Ledger] | None = None,
 ) -> tuple[Json, Pictures]:
     """All numbers and pictures of a run's report.
 
@@ -211,6 +209,7 @@ def measure(
         ledger: where scores are kept as they are done; those of the same inputs are not computed again.
         team: the processes that share the work.
         siblings: runs that differ in their seed alone, for UDR.
+        against: another run, to whose scores those of this one are compared, and where its scores are kept.
 
     Returns:
         The contents of ``report.json`` but for the command, and the pictures of ``report.html``.
@@ -227,7 +226,7 @@ def measure(
             tasks.append(siblings_task(subject, [Subject(other, alike, team) for other in siblings]))
     # All must agree on what is left, or they would wait for each other: the first one looks.
     done = team.first(lambda: done_already(tasks, ledger))
-    wanted = select(settings.scores)
+    wanted = select(settings.scores) | ({"udr"} if siblings else set())
     labelled, codes, coder = None, None, subject.coder
     if subject.labelled_data is not None and (siblings or {*wanted, *done} & set(CODES)):
         with clock("codes"):
@@ -250,7 +249,22 @@ def measure(
         "encoder": coder.record.to_dict() if coder is not None and coder.record is not None else None,
         "directions": directions,
     }
+    if against is not None:
+        other = rival(*against, settings, wanted & {task.name for task in tasks}, team, clock)
+        report["against"] = compare(report, other)
+        report["notes"] = [*report["notes"], *filter(None, [left_out(report, other)])]
     return report | foot(clock), pictures
+
+
+def rival(run: Run, ledger: Ledger, settings: Settings, wanted: Collection[str], team: Team, clock: Clock) -> Json:
+    """What :func:`compare` asks of another run: the scores that are wanted, and all that are done already."""
+    with clock("reading the other run"):
+        subject = Subject(run, replace(settings, checkpoint=None), team, ledger)
+        tasks = plan(subject)
+    done = team.first(lambda: done_already(tasks, ledger))
+    scores = compute(tasks, wanted, done, team, ledger, clock)
+    about = head(run, subject.model, subject.step, settings, subject.weights, subject.described)
+    return about | {"scores": [score.to_dict() for score in scores]}
 
 
 def head(run: Run, model: object, step: int, settings: Settings, weights: str, data: Json) -> Json:

@@ -204,13 +204,18 @@ def parts_of(result: Result) -> Json:
 
 
 def named(words: str, names: Sequence[str]) -> str:
-    """A metric's warning with the factors' names in the place of their numbers, and as a sentence."""
+    """A metric's warning with the factors' names in the place of their numbers, and as a sentence. Of more than three
+    the first two are named."""
 
     def name(match: re.Match[str]) -> str:
-        known = names[int(match[1])] if int(match[1]) < len(names) else match[0]
-        return known if known.startswith("factor ") else f"factor {known}"
+        numbers = [int(number) for number in re.findall(r"\d+", match[0])]
+        known = [names[j].removeprefix("factor ") if j < len(names) else str(j) for j in numbers]
+        if len(known) == 1:
+            return f"factor {known[0]}"
+        shown = known if len(known) <= 3 else [*known[:2], f"{len(known) - 2} more"]
+        return f"factors {', '.join(shown[:-1])} and {shown[-1]}"
 
-    text = re.sub(r"\bfactor (\d+)\b", name, words)
+    text = re.sub(r"\bfactors (?:\d+, )*\d+ and \d+\b|\bfactor \d+\b", name, words)
     return f"{text[:1].upper()}{text[1:]}."
 
 

@@ -11,7 +11,10 @@ class Settings:
     """What is measured.
 
     Attributes:
-        scores: names of scores, or standard (MIG, DCI, the distance to the data), codes, pictures, or full (all).
+        scores: any of: standard (mig dci frechet regression reconstruction), codes, pictures, full (all); of codes mig
+            dci mig-sup jemmig dcimig sap modularity explicitness irs infomec beta-vae factor-vae; of pictures frechet
+            kernel precision-recall path-length variation activeness; of what reads the codes, which belongs to codes,
+            regression (an encoder that was trained for a generator) and reconstruction.
         train_samples: codes from which MIG is counted and DCI's predictors learn.
         test_samples: other codes, on which DCI's predictors are tested.
         samples: pictures on each side of the Fréchet distance, at most half of the data set, by default 2000; or test

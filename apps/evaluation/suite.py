@@ -23,7 +23,7 @@ from disentangle.apps.evaluation.score import (
     reference_results,
     scores_of,
 )
-from disentangle.errors import unknown_name
+from disentangle.errors import UserError, unknown_name
 from disentangle.metrics import CodeScore
 from disentangle.metrics.words import varies
 
@@ -201,9 +201,14 @@ CODES: dict[str, CodeMeasure] = {
         {
             "modularity": Part(
                 "InfoMEC modularity",
-                "Whether a code has information about one factor only; noise has some, too, so it stands far above 0.",
+                "Whether a code has information about one factor only; a share of the little that noise seems to have "
+                "is far above 0, too: see beside it.",
             ),
-            "compactness": Part("InfoMEC compactness", "Whether a factor's information is in one code only."),
+            "compactness": Part(
+                "InfoMEC compactness",
+                "Whether a factor's information is in one code only; a share of the little that noise seems to have is "
+                "far above 0, too, the more so the fewer the codes: see beside it.",
+            ),
             "explicitness": Part(
                 "InfoMEC explicitness",
                 "How much of the factors' information a linear classifier gets out of the codes, as a share of all.",
@@ -235,8 +240,44 @@ CODES: dict[str, CodeMeasure] = {
 }
 """Name -> score."""
 
-STANDARD = ("mig", "dci", "frechet")
-"""What is scored if nothing else is asked for, besides the errors of encoders, which cost next to nothing."""
+ERRORS = ("regression", "reconstruction")
+"""What an encoder gets wrong: how far one that was trained for a generator can be trusted, and what is lost on the way
+through the codes. They cost next to nothing."""
+
+STANDARD = ("mig", "dci", "frechet", *ERRORS)
+"""What is scored if nothing else is asked for."""
+
+
+ALIASES = {
+    "disentanglement": "dci",
+    "completeness": "dci",
+    "informativeness": "dci",
+    "infom": "infomec",
+    "infoc": "infomec",
+    "infoe": "infomec",
+    "betavae": "beta-vae",
+    "z-diff": "beta-vae",
+    "factorvae": "factor-vae",
+    "z-min-var": "factor-vae",
+    "fid": "frechet",
+    "fd": "frechet",
+    "kid": "kernel",
+    "mmd": "kernel",
+    "prdc": "precision-recall",
+    "precision": "precision-recall",
+    "recall": "precision-recall",
+    "density": "precision-recall",
+    "coverage": "precision-recall",
+    "ppl": "path-length",
+    "perceptual-path-length": "path-length",
+    "vp": "variation",
+    "variation-predictability": "variation",
+    "mse": "reconstruction",
+    "psnr": "reconstruction",
+    "all": "full",
+    "default": "standard",
+}
+"""What users call scores elsewhere -> the name here."""
 
 
 def select(wanted: Sequence[str]) -> frozenset[str]:
@@ -245,9 +286,11 @@ def select(wanted: Sequence[str]) -> frozenset[str]:
     Raises:
         UserError: for a name that is none.
     """
-    known = [*CODES, *PICTURES]
-    suites = {"standard": STANDARD, "full": tuple(known), "codes": tuple(CODES), "pictures": tuple(PICTURES)}
+    known = [*CODES, *PICTURES, *ERRORS]
+    suites = {"standard": STANDARD, "full": tuple(known), "codes": (*CODES, *ERRORS), "pictures": tuple(PICTURES)}
     for name in wanted:
+        if name.lower() == "udr":
+            raise UserError("udr is of several runs: --siblings RUN … names those that differ in their seed alone")
         if name not in known and name not in suites:
-            raise unknown_name("score", name, [*suites, *known])
+            raise unknown_name("score", name, [*suites, *known], ALIASES)
     return frozenset(score for name in wanted for score in suites.get(name, (name,)))

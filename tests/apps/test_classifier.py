@@ -176,7 +176,7 @@ def test_the_page_is_whole_and_safe(run: Trained) -> None:
     assert page.count("&lt;script") > 10
     for words in ("Which class is taken for which", "How sure it is", "The mistakes it was surest of", "Conditioning"):
         assert words in page
-    assert '"wide"><table class="heat">' in page
+    assert '"wide"><table class="heat"' in page
     assert not re.search(r'(src|href)="(?!data:image/png)', page)
     counts = re.findall(r'<td class="[^"]*" style="--share:[^"]*">([\d,]*)</td>', page)
     assert len(counts) == 16
@@ -188,7 +188,7 @@ def test_many_classes_get_a_list_instead_of_a_table(run: Trained) -> None:
     report = evaluate(many)
     assert list(by_name(report))[:2] == ["Accuracy", "Top-5 accuracy"]
     page = (run.path / "report.html").read_text()
-    assert '<table class="heat">' not in page
+    assert 'class="heat"' not in page
     worst = report["confusion"]["worst"]
     assert [entry["count"] for entry in worst] == sorted((entry["count"] for entry in worst), reverse=True)
     assert len(worst) <= 20

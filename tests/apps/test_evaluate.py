@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,18 +24,20 @@ from tiny import RECIPES, make_trainer
 from torch import Tensor, nn
 
 from disentangle import metrics
+from disentangle.apps import report as report_module
 from disentangle.apps.cli import main
-from disentangle.apps.evaluate import evaluate
+from disentangle.apps.evaluate import _write, evaluate
 from disentangle.apps.evaluation import pictures as pictures_module
 from disentangle.apps.evaluation import subject as subject_module
 from disentangle.apps.evaluation.codes import read_codes
+from disentangle.apps.evaluation.ledger import Ledger
 from disentangle.apps.evaluation.measure import follow, measure
-from disentangle.apps.evaluation.pictures import PICTURES
+from disentangle.apps.evaluation.pictures import PICTURES, Turned
 from disentangle.apps.evaluation.schema import ADAPTER
 from disentangle.apps.evaluation.score import quiet
 from disentangle.apps.evaluation.settings import Settings
 from disentangle.apps.evaluation.subject import unpack
-from disentangle.apps.evaluation.suite import CODES
+from disentangle.apps.evaluation.suite import CODES, ERRORS
 from disentangle.apps.evaluation.team import Team
 from disentangle.data.identity import content_of
 from disentangle.directions import discover
@@ -40,6 +45,7 @@ from disentangle.errors import UserError
 from disentangle.metrics import frechet_distance, load_features, udr
 from disentangle.models import EigenGAN
 from disentangle.training.draws import seeded
+from disentangle.training.files import locked
 from disentangle.training.recipe import DataConfig
 from disentangle.training.run import Run
 
@@ -380,6 +386,36 @@ def test_help_shows_an_example_and_does_not_wait_for_torch() -> None:
     assert "disentangle evaluate runs/" in done.stdout
     for option in ("--samples", "--seed", "--out", "--device", "--checkpoint", "--dci-learner", "--train-samples"):
         assert option in done.stdout
+    words = re.findall(r"[\w-]+", done.stdout)
+    assert {"standard", "full", "codes", "pictures", *CODES, *PICTURES, *ERRORS} <= set(words)
+
+
+@pytest.mark.usefixtures("corners")
+def test_what_is_asked_for_is_reported_and_nothing_else(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    vae, gan = Run.open(runs["vae"]), Run.open(runs["gan"])
+    report = evaluate(vae, replace(FEW, scores=("mig",)), out=tmp_path / "mig")
+    assert list(by_name(report)) == ["MIG"]
+    assert report["not_applicable"] == []
+    report = evaluate(vae, replace(FEW, scores=("reconstruction", "regression")), out=tmp_path / "errors")
+    assert list(by_name(report)) == ["Reconstruction error"]
+    assert [entry["name"] for entry in report["not_applicable"]] == ["Regression error"]
+    report = evaluate(gan, replace(FEW, scores=("reconstruction",)), out=tmp_path / "gan")
+    assert report["scores"] == []
+    assert "`disentangle encode" in report["not_applicable"][0]["reason"]
+
+    asked: list[str] = []
+    real = Ledger.write
+
+    def write(self: Ledger, name: str, *rest: Any) -> None:
+        asked.append(f"{self.folder.parent.name} {name}")
+        real(self, name, *rest)
+
+    monkeypatch.setattr(Ledger, "write", write)
+    report = evaluate(gan, FEW, against=vae, out=tmp_path / "both")  # of the VAE what the GAN has, too
+    assert asked == ["both frechet", f"{vae.path.name} frechet"]
+    assert [row["name"] for row in report["against"]["scores"]] == ["Fréchet distance"]
 
 
 @pytest.mark.usefixtures("corners")
@@ -426,6 +462,23 @@ def test_a_run_against_itself_differs_by_nothing(runs: dict[str, Path], capsys: 
     assert all(row["paired"] for name, row in rows.items() if by_name(report)[name]["resamples"])
     assert f"Against {runs['vae'].name}" in (runs["vae"] / "report.html").read_text()
     assert "not clear" in capsys.readouterr().out
+
+
+def test_of_two_evaluations_at_once_both_files_are_one_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    order: list[str] = []
+    real = os.replace
+
+    def slow(source: Path, target: Path) -> None:
+        real(source, target)
+        order.append(Path(target).name)
+        time.sleep(0.3)  # in which the other one would come between
+
+    monkeypatch.setattr(report_module.os, "replace", slow)
+    with ThreadPoolExecutor(2) as pool, locked(tmp_path):  # a training that goes on is in nobody's way
+        for each in [pool.submit(_write, tmp_path, {"command": word}, word) for word in ("one", "other")]:
+            each.result()
+    assert [name for name in order if name.startswith("report.")] == ["report.html", "report.json"] * 2
+    assert json.loads((tmp_path / "report.json").read_text())["command"] == (tmp_path / "report.html").read_text()
 
 
 TOGETHER = """
@@ -479,11 +532,26 @@ def test_runs_of_other_seeds_give_a_score_without_labels(
         direct = udr([codes["codes"] for codes in arrays], [codes["kl"] for codes in arrays])
     assert score["value"] == direct.model_scores[0]
     assert set(score["baselines"]) == {"turned copies", "copies", "noise"}
+    assert (score["settings"]["learner"], score["settings"]["seed"]) == ("lasso, penalty 0.1", 0)
     assert "UDR" in capsys.readouterr().out
     with pytest.raises(UserError, match="has none: this generator has no encoder"):
         evaluate(Run.open(run), FEW, siblings=[Run.open(runs["gan"])])
     with pytest.raises(UserError, match="two of these runs have the same weights"):
         evaluate(Run.open(run), FEW, siblings=[Run.open(run)])
+
+
+def metrics_of_random_directions(model: Any) -> dict[str, float]:
+    """By hand: each of the directions moved to -2, 0 and 2, the others left as they are."""
+    basis = Turned(model, 0).basis
+    assert torch.allclose(basis @ basis.T, torch.eye(model.latent_size), atol=1e-5)
+    latents = model.sample_latents(64, torch.Generator().manual_seed(0))
+    found = []
+    for direction in basis.T:
+        rest = latents - (latents @ direction)[:, None] * direction
+        with torch.no_grad():
+            images = torch.stack([model.synthesize(rest + place * direction).double() for place in (-2.0, 0.0, 2.0)])
+        found.append(float(images.var(dim=0, correction=0).mean()))
+    return {"random directions": pytest.approx(float(np.mean(found)), rel=1e-4)}
 
 
 @pytest.mark.usefixtures("corners")
@@ -511,7 +579,14 @@ def test_a_generator_gets_every_score_of_pictures(
     with torch.no_grad():
         direct = metrics.perceptual_path_length(model, apart, samples=12)
     assert scores["Perceptual path length"]["value"] == pytest.approx(direct.score)
-    assert scores["Activeness"]["parts"]["activity"] == metrics.activeness(model).activity.tolist()
+    own = metrics.activeness(model)
+    assert scores["Activeness"]["parts"]["activity"] == own.activity.tolist()
+    # Random directions share out what the latents do, more or less: a nonlinear generator does not add it up.
+    points = scores["Activeness"]["baselines"]
+    assert points == metrics_of_random_directions(model)
+    assert 0.2 < points["random directions"] / own.score < 5
+    assert set(scores["Active latents"]["baselines"]) == {"random directions"}
+    assert scores["Perceptual path length"]["baselines"] == {}
     monkeypatch.setattr(pictures_module, "KEPT", 20)  # the others by their moments, which say the same
     streamed = by_name(evaluate(Run.open(runs["gan"]), settings, out=tmp_path))
     assert streamed["Fréchet distance"]["value"] == pytest.approx(scores["Fréchet distance"]["value"], rel=1e-6)

@@ -1,12 +1,15 @@
 """What is done is kept, found again under the same inputs only, and never trusted where it is damaged."""
 
+import io
 import json
 import logging
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from disentangle.apps.evaluation.arrays import load
 from disentangle.apps.evaluation.ledger import Ledger
 from disentangle.apps.evaluation.score import Score
 from disentangle.errors import UserError
@@ -90,6 +93,55 @@ def test_arrays_come_back_under_the_same_inputs(tmp_path: Path) -> None:
     with file.open("wb") as plain:
         np.save(plain, np.zeros(3))
     assert ledger.read_arrays("codes", INPUTS) is None
+
+
+def npy(shape: str, content: bytes) -> bytes:
+    """A .npy file that says that it has this shape."""
+    head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + head.ljust(117) + b"\n" + content
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_archive_damaged_anywhere_counts_as_absent(tmp_path: Path, packed: bool) -> None:
+    ledger, codes = Ledger(tmp_path), np.random.default_rng(0).normal(size=(40, 3)).round(1)
+    ledger.write_arrays("codes", INPUTS, {"codes": codes})
+    (file,) = tmp_path.glob("codes-*.npz")
+    kept = ledger.read_arrays("codes", INPUTS)
+    assert kept is not None
+    with np.load(file) as whole:
+        content = dict(whole)
+    if packed:
+        np.savez_compressed(file, allow_pickle=False, **content)
+    raw, outcomes = file.read_bytes(), set()
+    for place in range(0, len(raw), 7):
+        for bits in (1, 16, 255):
+            damaged = bytearray(raw)
+            damaged[place] ^= bits
+            file.write_bytes(damaged)
+            found = ledger.read_arrays("codes", INPUTS)
+            outcomes.add(found is None)
+            if found:  # it was what nobody reads, such as a time
+                assert list(found) == ["codes"]
+                assert np.array_equal(found["codes"], codes)
+            file.write_bytes(damaged[:place])
+            assert ledger.read_arrays("codes", INPUTS) is None
+    assert outcomes == {True, False}
+
+
+@pytest.mark.parametrize("shape", ["(1000000000000, 10)", "(9223372036854775807, 9)", "(2, 2)", "(-1,)", "(("])
+def test_a_header_that_promises_too_much_counts_as_damage(tmp_path: Path, shape: str) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.write_arrays("codes", INPUTS, {"codes": np.zeros(3)})
+    (file,) = tmp_path.glob("codes-*.npz")
+    with np.load(file) as whole:
+        key = io.BytesIO()
+        np.save(key, whole["key"])
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("key.npy", key.getvalue())
+        archive.writestr("codes.npy", npy(shape, bytes(24)))
+    assert ledger.read_arrays("codes", INPUTS) is None
+    with pytest.raises(UserError, match="cannot be read as an array"):
+        load(file, "codes")
 
 
 def test_other_inputs_overwrite_nothing(tmp_path: Path) -> None:

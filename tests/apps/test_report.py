@@ -16,7 +16,7 @@ from PIL import Image
 
 from disentangle.apps import report as report_module
 from disentangle.apps.evaluation.score import Score
-from disentangle.apps.page import facts, scalars, sheet, verdict
+from disentangle.apps.page import facts, scalars, sheet, stand, standing, verdict
 from disentangle.apps.report import Pictures, render, show, write
 from disentangle.errors import UserError
 from disentangle.training.files import locked
@@ -195,7 +195,7 @@ def test_columns_of_the_matrices_are_in_order_and_shares_of_entropy(pictures: Pi
         "entropy": [4.0, 1.0],
     }
     report["scores"][1]["parts"] = {"importance": [[0.0, 0.9], [0.8, 0.0], [0.0, 0.0]]}
-    tables = re.findall(r'<table class="heat">.*?</table>', render(report, pictures, [], CONFIG), re.DOTALL)
+    tables = re.findall(r'<table class="heat".*?</table>', render(report, pictures, [], CONFIG), re.DOTALL)
     cells = [re.findall(r"<td class=[^>]*>([\d.]+)</td>", table) for table in tables]
     assert cells == [["0.50", "0.00", "0.00", "0.50"], ["0.80", "0.00", "0.00", "0.90"]]
 
@@ -214,6 +214,73 @@ def test_the_verdict_is_about_rotated_codes(interval: tuple[float, float], word:
     report["scores"][0]["interval"] = interval
     assert f"codes are {word} disentangled than" in verdict(report)
     assert verdict(make_report(scores=[])) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "better", "words"),
+    [
+        (0.5, (0.45, 0.55), "higher", "Better than rotated and noise; worse than perfect."),
+        (0.5, (0.45, 0.55), "lower", "Better than perfect; worse than rotated and noise."),
+        (0.16, (0.15, 0.17), "higher", "Better than noise; worse than perfect; not clearly apart from rotated."),
+        (0.3, (0.0, 0.9), "higher", "Not clearly apart from perfect, rotated and noise."),
+        (
+            0.5,
+            None,
+            "lower",
+            "Better than perfect; worse than rotated and noise, by the numbers alone: there is no interval.",
+        ),
+        (0.5, (0.45, 0.55), "", ""),
+    ],
+)
+def test_how_a_score_stands_to_its_reference_points_is_said_by_one_rule(
+    value: float, interval: tuple[float, float] | None, better: str, words: str
+) -> None:
+    points = {"perfect": 0.9, "rotated": 0.1, "noise": 0.01}
+    # of three rotations 0.02 apart the 95 % interval reaches 4.3027 times as far
+    one = score("SAP", value, interval=interval, baselines=points, spreads={"rotated": 0.02}) | {"better": better}
+    one["settings"] = {"rotations": 3}
+    assert standing(one) == words
+    assert standing(score("SAP", value, interval=interval)) == ""
+
+
+def test_a_point_drawn_once_is_as_uncertain_as_the_score_and_a_known_one_is_not() -> None:
+    for value, point, found in ((0.13, "noise", "not clear"), (0.131, "noise", "better"), (0.12, "chance", "better")):
+        one = score("SAP", value, interval=(value - 0.015, value + 0.015), baselines={point: 0.1})
+        assert stand(one, point) == found
+    assert stand(score("UDR", 0.2, baselines={"noise": 0.1}), "noise") == "better"
+
+
+def test_the_verdict_is_about_every_score_that_has_rotated_codes() -> None:
+    points = {"perfect": 0.9, "rotated": 0.1, "noise": 0.01}
+    scores = [
+        score(name, value, interval=(value - 0.01, value + 0.01), baselines=points, spreads={"rotated": 0.001})
+        for name, value in (("SAP", 0.5), ("IRS", 0.4), ("DCI completeness", 0.1), ("Modularity", 0.02))
+    ]
+    report = make_report(scores=[*scores, score("Fréchet distance", 5.0, interval=(4.0, 6.0))])
+    assert verdict(report) == (
+        "Beside the same codes rotated it is better in SAP and IRS; worse in Modularity; not clearly apart in DCI "
+        "completeness."
+    )
+
+
+def test_a_warning_is_on_the_card_of_its_score_and_the_legend_above_them(pictures: Pictures) -> None:
+    report = make_report(notes=["about all of it"])
+    page = render(report, pictures, HISTORY, CONFIG)
+    first, second, *_ = re.findall(r'<article class="card rows">.*?</article>', page, re.DOTALL)
+    assert "note &lt;script&gt;" in first
+    assert "note" not in second
+    assert page.count("note &lt;script&gt;") == 1
+    assert page.index("about all of it") < page.index('<p class="legend">') < page.index('<section class="cards">')
+
+
+def test_names_of_codes_have_room(pictures: Pictures) -> None:
+    report = make_report()
+    report["codes"]["names"] = ["layer 1 · #10", "code 12", "leans to the left"]
+    page = render(report, pictures, [], CONFIG)
+    # The third knows nothing: it is below the bars, and not in the two matrices.
+    assert [page.count(f">{name}<") for name in ("1·#10", "12", "leans to the left")] == [3, 3, 1]
+    places = [float(x) for x in re.findall(r'<text x="([\d.]+)" y="91"', page)]
+    assert places[1] - places[0] == places[2] - places[1] >= 6 * len("leans to the left")
 
 
 def test_scalars_become_charts() -> None:

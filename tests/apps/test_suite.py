@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from disentangle.apps.evaluation.errors import score_reconstructions
+from disentangle.apps.evaluation.pictures import PICTURES
 from disentangle.apps.evaluation.score import Labelled, Score, named
 from disentangle.apps.evaluation.settings import Settings
-from disentangle.apps.evaluation.suite import CODES, STANDARD, select
+from disentangle.apps.evaluation.suite import ALIASES, CODES, ERRORS, STANDARD, select
 from disentangle.data import load
 from disentangle.errors import DisentangleWarning, UserError
 from disentangle.metrics import dci, interval, mig, rotated
@@ -62,7 +63,7 @@ def test_mig_is_that_of_the_training_codes_alone(perfect_sprites: Labelled) -> N
 
 def test_its_notes_name_the_factors(perfect_sprites: Labelled) -> None:
     (score,) = CODES["mig"].scores(perfect_sprites, SETTINGS)
-    assert any("Factor orientation takes 40 values" in note for note in score.notes)
+    assert any("Factors orientation, x and y take 32 to 40 values" in note for note in score.notes)
     assert any("Code 5 is constant" in note for note in score.notes)
     assert not any("shape" in note for note in score.notes)
 
@@ -106,16 +107,46 @@ def test_the_seed_decides_everything(perfect_sprites: Labelled) -> None:
 
 
 def test_suites_and_names_can_be_mixed() -> None:
-    assert select(("standard",)) == set(STANDARD)
-    assert select(("mig", "codes")) == set(CODES)
-    assert select(("full",)) > set(CODES) | set(STANDARD)
+    assert select(("standard",)) == set(STANDARD) == {"mig", "dci", "frechet", *ERRORS}
+    assert select(("mig",)) == {"mig"}
+    assert select(("mig", "codes")) == {*CODES, *ERRORS}
+    assert select(("full",)) == {*CODES, *PICTURES, *ERRORS}
     with pytest.raises(UserError, match="did you mean mig"):
         select(("migg",))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("vp", "variation"),
+        ("PPL", "path-length"),
+        ("fid", "frechet"),
+        ("kid", "kernel"),
+        ("MIG", "mig"),
+        ("beta_vae", "beta-vae"),
+        ("all", "full"),
+        ("Recall", "precision-recall"),
+        ("UDR", "--siblings"),
+    ],
+)
+def test_a_name_from_elsewhere_is_answered_with_the_one_here(name: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f"(did you mean {meant}\\?|{meant} RUN)"):
+        select((name,))
+    assert set(ALIASES.values()) <= {*CODES, *PICTURES, *ERRORS, "full", "standard"}
+    assert not set(ALIASES) & {*CODES, *PICTURES, *ERRORS}
 
 
 def test_a_warning_becomes_a_sentence_about_the_factors() -> None:
     assert named("factor 1 is constant", ["a", "hue"]) == "Factor hue is constant."
     assert named("factor 1 is constant", ["factor 0", "factor 1"]) == "Factor 1 is constant."
+    names = ["floor", "wall", "object", "scale", "shape", "factor 5"]
+    assert named("factors 0 and 5 are", names) == "Factors floor and 5 are."
+    assert named("few for factors 1, 2 and 3, of 4 to 15 values", names) == (
+        "Few for factors wall, object and scale, of 4 to 15 values."
+    )
+    assert named("factors 0, 1, 2, 3, 4 and 5 take 10 values and codes have 5 bins", names) == (
+        "Factors floor, wall and 4 more take 10 values and codes have 5 bins."
+    )
     assert (
         named("60 samples are few for factor 12, of 3 values", ["a"])
         == "60 samples are few for factor 12, of 3 values."

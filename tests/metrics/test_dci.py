@@ -210,7 +210,7 @@ def test_only_the_order_of_a_code_matters(learner):
 def test_a_single_sample_and_a_value_that_only_the_test_has():
     with pytest.warns(DisentangleWarning):
         one = dci([[1.0, 2]], [[3, 4]], [[1.0, 2]], [[3, 4]])
-    assert "factor 1 is constant: it does not count" in one.warnings
+    assert "factors 0 and 1 are constant: they do not count" in one.warnings
     assert (one.score, one.completeness, one.informativeness, one.accuracy.tolist()) == (0, 0, 0, [1, 1])
     result = dci([[0.0], [1], [2]], [[0], [1], [1]], [[0.0], [2]], [[0], [9]])
     assert result.informativeness == 0.5

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -55,7 +55,7 @@ SCORES: dict[str, Metric] = {
     "factor-vae": sampled(metrics.factor_vae_score, group=16),
 }
 
-UNSCALED = {"sap", "explicitness", "beta-vae"}
+UNSCALED = {"sap", "beta-vae"}
 """Their linear predictors are regularised, which codes of another size feel."""
 
 BLIND = {"modularity", "explicitness", "infomec", "infomec, discrete"}
@@ -100,6 +100,43 @@ def test_units_do_not_matter(name: str) -> None:
     # a code that is turned round is cut at the other edges of its bins
     close = 1e-6 if together or name.startswith(("sap", "factor")) else 0.02
     assert after.score == pytest.approx(SCORES[name](codes, factors).score, abs=close)
+
+
+@pytest.mark.parametrize("name", ["sap", "sap, continuous", "explicitness"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@settings(max_examples=12, deadline=None)
+@given(exponent=st.integers(-1000, 900), seed=st.integers(0, 3))
+@example(exponent=-997, seed=0)  # 1e-300
+@example(exponent=-532, seed=0)  # 1e-160, whose squares vanish
+def test_a_score_of_tiny_or_huge_codes_is_the_same_or_says_why_not(
+    name: str, dtype: type, exponent: int, seed: int
+) -> None:
+    codes, factors = arrays(seed=seed)
+    scaled = np.ldexp(codes, exponent if dtype is np.float64 else exponent // 9).astype(dtype)
+    before, after = SCORES[name](codes.astype(dtype), factors), SCORES[name](scaled, factors)
+    why = [words for words in after.warnings if "unit variance" in words]
+    if not why or name == "explicitness":
+        assert after.score == pytest.approx(before.score, abs=0.1 if name == "sap" else 1e-3)
+    assert not (why and name == "explicitness")
+    if exponent < -300 and name.startswith("sap"):
+        (words,) = why
+        assert words.startswith("codes 0, 1, 2, 3 are of a ")
+
+
+@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("first", [2**63, 2**64 - 9, -(2**62)])
+def test_factors_too_large_to_be_told_apart_are_refused_by_name(name: str, first: int) -> None:
+    codes, factors = arrays()
+    large = factors.astype(np.uint64 if first > 0 else np.int64) + np.array(first).astype(
+        np.uint64 if first > 0 else int
+    )
+    with pytest.raises(
+        ValueError, match=r"factors has values of up to .* \(at most 2\^53\): give each value its index"
+    ):
+        SCORES[name](codes, large)
+    small = factors.astype(np.uint64) + np.array(2**50, dtype=np.uint64)
+    if name not in ("irs", "sap"):  # bins, and a reference point, are taken of the values themselves
+        assert SCORES[name](codes, small).score == SCORES[name](codes, factors).score
 
 
 @pytest.mark.parametrize("name", [name for name in SCORES if name not in BLIND])

@@ -1,11 +1,23 @@
 """Words about arrays: said where they are true, and only there."""
 
+import re
+
 import numpy as np
 import pytest
 
 from disentangle.errors import DisentangleWarning
-from disentangle.metrics import mig, noise
-from disentangle.metrics.words import constant_factors, dead_codes, expected_nats, few_bins, few_samples, warn
+from disentangle.metrics import Rows, explicitness, factor_vae_score, infomec, irs, mig, noise, sap
+from disentangle.metrics.words import (
+    constant_factors,
+    dead_codes,
+    expected_nats,
+    few_bins,
+    few_samples,
+    few_to_learn,
+    listed,
+    upto,
+    warn,
+)
 
 
 def test_warn_emits_each_and_returns_all():
@@ -15,10 +27,9 @@ def test_warn_emits_each_and_returns_all():
 
 
 def test_constant_factors_and_dead_codes():
-    assert constant_factors(np.array([[1, 5, 0], [2, 5, 0]])) == [
-        "factor 1 is constant: it does not count",
-        "factor 2 is constant: it does not count",
-    ]
+    assert constant_factors(np.array([[1, 5], [2, 5]])) == ["factor 1 is constant: it does not count"]
+    assert constant_factors(np.array([[1, 5, 0], [2, 5, 0]])) == ["factors 1 and 2 are constant: they do not count"]
+    assert constant_factors(np.array([[1], [2]])) == []
     codes = noise(100, 4) * [1, 0, 0.001, 0.5]
     assert dead_codes(codes) == [
         "code 1 is constant: nothing can be known from such a code",
@@ -33,10 +44,45 @@ def test_constant_factors_and_dead_codes():
 
 def test_few_bins_counts_the_values_that_occur():
     factors = np.column_stack([np.arange(30), np.arange(30) % 20, 100 * (np.arange(30) % 21)])
-    assert [words.split(" and ")[0] for words in few_bins(factors, 20)] == [
-        "factor 0 takes 30 values",
-        "factor 2 takes 21 values",
+    assert few_bins(factors, 20) == [
+        "factors 0 and 2 take 21 to 30 values and codes have 20 bins: even perfect codes score below 1"
     ]
+    assert few_bins(factors[:, :2], 20) == [
+        "factor 0 takes 30 values and codes have 20 bins: even perfect codes score below 1"
+    ]
+    assert few_bins(factors[:, 1:2], 20) == []
+
+
+@pytest.mark.filterwarnings("ignore::disentangle.errors.DisentangleWarning")
+def test_what_is_said_of_several_factors_is_said_once():
+    factors = np.column_stack([np.arange(60) % size for size in (1, 7, 7, 20, 3)])
+    codes = noise(60, 3)
+    assert few_to_learn(factors) == [
+        "60 samples are few to learn factors 1, 2 and 3 from, of 7 to 20 values: fewer than 10 of each"
+    ]
+    (words,) = few_samples(factors, 20)
+    assert words.startswith("60 samples are few for factors 1, 2, 3 and 4, of 3 to 20 values: noise, evenly")
+    for score in (
+        mig(codes, factors),
+        irs(codes, factors),
+        explicitness(codes, factors, codes, factors),
+        sap(codes, factors, codes, factors),
+        infomec(codes, factors, discrete=True),
+        factor_vae_score(Rows(codes, factors), train=20, test=20),
+    ):
+        kinds = [re.sub(r"[\d., ]+(and \d+)?", "#", words) for words in score.warnings]
+        assert len(kinds) == len(set(kinds))
+        assert sum("factor" in words for words in kinds) <= 3
+
+
+def test_numbers_are_listed_as_people_do():
+    assert [listed(numbers) for numbers in ([3], [0, 3], [0, 2, 3])] == [
+        "factor 3",
+        "factors 0 and 3",
+        "factors 0, 2 and 3",
+    ]
+    assert upto([5]) == upto([5, 5]) == "5"
+    assert upto([0.3, 0.1, 0.2], ".0%") == "10% to 30%"
 
 
 def test_the_chance_that_is_told_is_that_of_shuffled_labels():
