@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # torch and Pillow are imported when they are needed: `--help
     from PIL import Image
     from torch import Tensor
 
-    from disentangle.apps.studio import KeptPicture
+    from disentangle.apps.kept import KeptPicture
     from disentangle.directions import Progress
     from disentangle.directions.inversion import Inversion
     from disentangle.generator import Generator
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"--steps must lie between 0 and {MOST}, got {args.steps}")
 
     from disentangle.apps.edit import Edit
-    from disentangle.apps.studio import keep_picture
+    from disentangle.apps.kept import keep_picture
     from disentangle.pictures import png_bytes
     from disentangle.training.files import write_atomic
     from disentangle.training.run import Run
@@ -106,7 +106,7 @@ class Found:
     """What a search came to.
 
     Attributes:
-        kept: the picture and its latents, for :func:`disentangle.apps.studio.keep_picture`.
+        kept: the picture and its latents, for :func:`disentangle.apps.kept.keep_picture`.
         inversion: how it went.
         start: uint8 ``(c, h, w)``, what the generator makes of the latents that the search started from …
         result: … and of those that it found.
@@ -148,7 +148,7 @@ def search(
     """
     import torch
 
-    from disentangle.apps.studio import KeptPicture
+    from disentangle.apps.kept import KeptPicture
     from disentangle.directions.inversion import invert
     from disentangle.metrics.perceptual import load_distance
     from disentangle.pictures import from_uint8, to_uint8

@@ -10,8 +10,9 @@ from gradio.utils import get_upload_folder
 
 from disentangle.apps.edit import Edit
 from disentangle.apps.invert import STEPS, default_steps, search
+from disentangle.apps.kept import keep_picture, load_picture, pictures
 from disentangle.apps.pictures import load_image
-from disentangle.apps.studio import Studio, keep_picture, load_picture, picture, pictures
+from disentangle.apps.studio import Studio, picture
 from disentangle.apps.traverse import panel
 from disentangle.apps.traverse.api import data_address, told, whole
 from disentangle.apps.traverse.work import Work, bar, words

@@ -3,8 +3,9 @@
 from shlex import quote
 from typing import Any
 
+from disentangle.apps.kept import pictures
 from disentangle.apps.page import render_template
-from disentangle.apps.studio import QUICK, Studio, View, kept_directions, pictures, strangeness
+from disentangle.apps.studio import QUICK, Studio, View, kept_directions, strangeness
 from disentangle.directions import METHODS
 
 Json = dict[str, Any]
