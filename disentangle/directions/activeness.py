@@ -4,9 +4,9 @@ import dataclasses
 
 import torch
 
-from disentangle.directions.file import Directions
 from disentangle.directions.methods import Progress
 from disentangle.directions.moved import moved_pictures
+from disentangle.directions.record import Directions
 from disentangle.generator import Generator
 
 POSITIONS = (-2.0, 0.0, 2.0)

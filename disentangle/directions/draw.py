@@ -10,7 +10,7 @@ from torch import Tensor
 
 from disentangle.directions.captions import built_in, fitting, signed
 from disentangle.directions.edits import place
-from disentangle.directions.file import Directions
+from disentangle.directions.record import Directions
 from disentangle.generator import Generator
 from disentangle.pictures import grid, to_uint8
 

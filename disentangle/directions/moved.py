@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from disentangle.directions.edits import place
-from disentangle.directions.file import Directions
 from disentangle.directions.methods import Progress
+from disentangle.directions.record import Directions
 from disentangle.errors import UserError
 from disentangle.generator import Generator
 

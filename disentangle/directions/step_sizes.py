@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from disentangle.directions.file import Directions
 from disentangle.directions.methods import Progress
 from disentangle.directions.moved import moved_pictures
+from disentangle.directions.record import Directions
 from disentangle.generator import Generator
 
 POSITIONS = (-1.0, 0.0, 1.0)
