@@ -29,7 +29,6 @@ LOOP_ROWS, LOOP_COLUMNS = 3, 6
 COLUMNS = 7
 MOST = 1024
 """Pictures in one drawing, at most."""
-FILE = "directions.safetensors"
 SAME = 0.99
 """Cosine from which on a direction is the one that was found before, and keeps its name."""
 
@@ -350,6 +349,7 @@ def write(folder: Path, found: "Directions", files: Mapping[str, bytes], before:
         UserError: where they cannot be written.
     """
     from disentangle.apps.report import write_together
+    from disentangle.directions.file import FILE
 
     if before is not None:
         said = {word for words in (before.names, before.notes) for word in words if word}

@@ -17,6 +17,7 @@ from disentangle.apps.discover import find
 from disentangle.apps.edit import Edit
 from disentangle.apps.kept import load_picture
 from disentangle.directions import METHODS, Directions, combine, natural_method
+from disentangle.directions.file import FILE
 from disentangle.errors import UserError
 from disentangle.generator import Generator
 from disentangle.pictures import to_uint8
@@ -290,7 +291,7 @@ def _weights(path: Path) -> list[Path]:
 
 def _file(path: Path, directions: str) -> Path:
     """The file of a run's directions."""
-    return path / "directions" / directions / "directions.safetensors"
+    return path / "directions" / directions / FILE
 
 
 def _stamp(files: Iterable[Path]) -> Stamp:
@@ -318,7 +319,7 @@ def _kept(run: Run, name: str, weights: str) -> tuple[Directions | None, str]:
     """
     folder = run.path / "directions" / name
     command = f"`disentangle discover {quote(str(run.path))} --method {name}`"
-    if not (folder / "directions.safetensors").exists():
+    if not (folder / FILE).exists():
         if name in QUICK:
             return None, f"These directions were found just now; the Discover tab or {command} keeps them."
         if name in METHODS:
@@ -338,4 +339,4 @@ def _kept(run: Run, name: str, weights: str) -> tuple[Directions | None, str]:
 
 def kept_directions(run: Run) -> list[str]:
     """Names of the directions that are kept in a run."""
-    return sorted(file.parent.name for file in (run.path / "directions").glob("*/directions.safetensors"))
+    return sorted(file.parent.name for file in (run.path / "directions").glob(f"*/{FILE}"))

@@ -62,8 +62,9 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"say for which run: disentangle directions import {args.file} --run RUN")
 
     from disentangle.apps.directions.places import check_folder
-    from disentangle.apps.directions.sources import FILE, free
+    from disentangle.apps.directions.sources import free
     from disentangle.directions import Directions, measure_activeness
+    from disentangle.directions.file import FILE
     from disentangle.training.run import Run
 
     run = Run.open(args.run)

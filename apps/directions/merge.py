@@ -80,7 +80,8 @@ def _place(args: MergeArgs) -> Path:
         UserError: where --out makes no sense, or is the place of a method's directions.
     """
     from disentangle.apps.directions.places import check_folder
-    from disentangle.apps.directions.sources import FILE, files_of, run_of
+    from disentangle.apps.directions.sources import files_of, run_of
+    from disentangle.directions.file import FILE
 
     if "/" in args.out or args.out.endswith(".safetensors"):
         out = Path(args.out) if args.out.endswith(".safetensors") else Path(args.out) / FILE
@@ -119,7 +120,7 @@ def _sources(paths: Sequence[Path], out: Path) -> list[Source]:
 
 def _title(file: Path) -> str:
     """What to call a source."""
-    from disentangle.apps.directions.sources import FILE
+    from disentangle.directions.file import FILE
 
     return file.resolve().parent.name if file.name == FILE else file.stem
 

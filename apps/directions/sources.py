@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from disentangle.directions.file import FILE
 from disentangle.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from disentangle.directions import Directions
-
-FILE = "directions.safetensors"
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The file that keeps directions: safetensors with JSON in its header, checked when it is written and when it is read."""
+"""The file that keeps directions: safetensors, with JSON in its header, checked when written and when read."""
 
 import hashlib
 import json

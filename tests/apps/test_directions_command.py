@@ -15,9 +15,9 @@ from disentangle.apps.directions import command
 from disentangle.apps.directions.adopt import from_arrays
 from disentangle.apps.directions.merge import merge
 from disentangle.apps.directions.places import place_of
-from disentangle.apps.directions.sources import FILE
 from disentangle.apps.discoveries import table
 from disentangle.directions import Directions, discover
+from disentangle.directions.file import FILE
 from disentangle.errors import UserError
 from disentangle.training.run import Run
 from tests.runs import gan_run
