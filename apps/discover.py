@@ -81,7 +81,7 @@ class Args:
     directions: int = 8
     """How many to draw at most, the best first; those that hardly change the picture are left out, not lost."""
     rows: int = 1
-    """Rows of pictures a direction in strips.png, each from another starting point."""
+    """Rows of pictures a direction in strips.png, each from another starting point: --seed and the numbers after it."""
 
 
 def main(argv: list[str]) -> None:
@@ -261,13 +261,17 @@ def _with_effects(run: "Run", generator: "Generator", found: "Directions", seed:
 def drawn(
     generator: "Generator", found: "Directions", order: Sequence[int], seed: int, rows: int = 1
 ) -> dict[str, bytes]:
-    """The drawings of the directions at ``order``, by the names of their files."""
+    """The drawings of the directions at ``order``, by the names of their files.
+
+    They start from the samples that the app shows under ``seed`` and the numbers that follow it.
+    """
     import torch
 
     from disentangle.directions.draw import gif_bytes, loop, strips
     from disentangle.pictures import png_bytes
 
-    latents = generator.sample_latents(max(rows, LOOP_ROWS), torch.Generator().manual_seed(seed))
+    seeds = range(seed, seed + max(rows, LOOP_ROWS))
+    latents = torch.cat([generator.sample_latents(1, torch.Generator().manual_seed(start)) for start in seeds])
     frames = loop(generator, found, latents[:LOOP_ROWS], order[:LOOP_COLUMNS])
     return {
         "strips.png": png_bytes(strips(generator, found, latents[:rows], order, COLUMNS)),
