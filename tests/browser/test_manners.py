@@ -46,6 +46,7 @@ def test_no_runs_say_what_to_type(visit: "Callable[..., Page]", tmp_path: Path, 
             page.wait_for_selector(".d-empty:visible :text('disentangle train scenes-beta-tcvae')")
         page.locator("#discover-start").click()
         page.wait_for_selector("#discover-shown :text('choose a run first')")
+        page.close()  # it would ask for a server that is gone
     finally:
         empty.close()
 

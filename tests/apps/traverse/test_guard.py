@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from disentangle.apps.studio import Studio
 from disentangle.apps.traverse import guard, server
 from disentangle.apps.traverse.guard import LARGEST_BODY, LARGEST_UPLOAD
+from tests.apps.traverse.acts import joined
 
 HOST = "127.0.0.1"
 FOREIGN = [
@@ -103,22 +104,6 @@ def test_no_file_can_be_read(app: httpx.Client, runs: Path, route: str, path: st
     assert answer.split()[1] in (b"400", b"403", b"404", b"405", b"307", b"422", b"500"), answer[:300]
     for secret in (b"root:", b"a secret", b"no file can be read", b'"recipe"'):
         assert secret not in answer
-
-
-def joined(app: httpx.Client, function: int, data: list[Any]) -> str:
-    """What Gradio's queue answers to data that a page sends."""
-    session = "0123456789a"
-    body = {"data": data, "fn_index": function, "session_hash": session, "trigger_id": None, "event_data": None}
-    answer = app.post("/gradio_api/queue/join", json=body)
-    if answer.status_code != 200:
-        return answer.text
-    said = ""
-    with app.stream("GET", f"/gradio_api/queue/data?session_hash={session}") as stream:
-        for line in stream.iter_lines():
-            said += line
-            if "process_completed" in line or "close_stream" in line:
-                break
-    return said
 
 
 @pytest.mark.parametrize("meta", [{"meta": {"_type": "gradio.FileData"}}, {}])

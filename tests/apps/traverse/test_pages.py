@@ -14,9 +14,10 @@ from gradio_client import Client
 
 from disentangle.apps.edit import Edit
 from disentangle.apps.studio import Studio, picture
-from disentangle.apps.traverse import compare, launch, scores
+from disentangle.apps.traverse import blocks, compare, launch, scores
 from disentangle.errors import UserError
 from disentangle.pictures import png_bytes, to_pil
+from tests.apps.traverse.acts import joined
 from tests.runs import recorded_run
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -75,6 +76,12 @@ def test_programs_are_told_what_is_wrong(client: Client, given: tuple[Any, ...],
         client.predict(*given, api_name="/render")
 
 
+def called(app: httpx.Client, name: str, data: list[Any]) -> str:
+    """What a plain request to the API is answered."""
+    event = app.post(f"/gradio_api/call/{name}", json={"data": data}).json()["event_id"]
+    return app.get(f"/gradio_api/call/{name}/{event}").text
+
+
 @pytest.mark.parametrize("numbers", ["[NaN], 1.0", "[1e999], 1.0", "[-Infinity], 1.0", "[], NaN"])
 def test_numbers_that_are_none_in_json_are_told(app: httpx.Client, numbers: str) -> None:
     data = f'{{"data": ["grey", 0, "weights", {numbers}, "", "", ""]}}'
@@ -82,6 +89,45 @@ def test_numbers_that_are_none_in_json_are_told(app: httpx.Client, numbers: str)
     answer = app.get(f"/gradio_api/call/render/{called.json()['event_id']}")
     assert "event: error" in answer.text
     assert "must be a finite number" in answer.text
+
+
+def test_a_raw_request_may_leave_out_what_has_a_default(app: httpx.Client) -> None:
+    whole = called(app, "render", ["grey", 3, "weights", [1.5], 1.0, "", "", ""])
+    assert PREFIX in whole
+    assert called(app, "render", ["grey", 3, "weights", [1.5]]) == whole
+    assert '"directions": "subspace"' in called(app, "directions", ["grey"])
+    said = called(app, "render", ["grey", 3])
+    assert "event: error" in said
+    assert "2 inputs are too few: expected at least 4 of run, seed, directions, coordinates, truncation" in said
+
+
+def test_what_a_visitor_got_wrong_is_no_defect_on_the_terminal(
+    app: httpx.Client, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong: list[tuple[str, list[Any]]] = [
+        ("render", []),
+        ("render", ["grey", 0, "weights", [1.0] * 19]),
+        ("render", ["gone", 0, "x", []]),
+    ]
+    for kind, data in wrong:
+        ("render", []),
+        ("render", ["grey", 0, "weights", [1.0] * 19]),
+        ("render", ["gone", 0, "x", []]),
+    ):
+        assert "event: error" in called(app, kind, data)
+    config = app.get("/config").json()
+    ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
+    wanted = [ids["picture-run"], ids["picture-file"]]
+    invert = next(each["id"] for each in config["dependencies"] if each["inputs"][:2] == wanted)
+    assert "not in the list of choices" in joined(app, invert, ["gone", None, 3])
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+    def broken(*_: object) -> None:
+        raise TypeError("a defect")
+
+    monkeypatch.setattr(blocks, "complete", broken)
+    assert "event: error" in called(app, "render", ["grey", 0, "weights", []])
+    assert "TypeError: a defect" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
