@@ -135,8 +135,19 @@ def test_a_file_is_not_hidden_by_depth_or_another_type(app: httpx.Client, runs: 
         headers = {"content-type": kind}
         body = f'{{"data": ["grey", 0, "auto", [], 1, {file}, "", ""]}}'
         assert app.post("/gradio_api/call/render", content=body.encode(encoding), headers=headers).status_code == 403
-    long = {"data": [], "fn_index": 0, "session_hash": "a" * 1000}
-    assert app.post("/gradio_api/queue/join", json=long).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"data": [], "session_hash": "a" * 1000}, "the name of a session has 64 characters at most"),
+        ({"data": [[]] * 5000}, "a request may have 4,096 lists and mappings at most"),
+        ({"data": [{"path": "/etc/passwd"}]}, "a request may name no file but those that were uploaded"),
+    ],
+)
+def test_what_is_refused_is_told_why(app: httpx.Client, body: dict[str, Any], said: str) -> None:
+    answer = app.post("/gradio_api/queue/join", json=body)
+    assert (answer.status_code, answer.text) == (403, said)
 
 
 def test_uploads_have_bounds_in_time_and_size(

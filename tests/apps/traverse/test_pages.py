@@ -110,10 +110,6 @@ def test_what_a_visitor_got_wrong_is_no_defect_on_the_terminal(
         ("render", ["gone", 0, "x", []]),
     ]
     for kind, data in wrong:
-        ("render", []),
-        ("render", ["grey", 0, "weights", [1.0] * 19]),
-        ("render", ["gone", 0, "x", []]),
-    ):
         assert "event: error" in called(app, kind, data)
     config = app.get("/config").json()
     ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
