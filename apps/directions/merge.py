@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
     if not 0 <= args.angle < 90:
         raise UserError(f"--angle must lie between 0 and 90 degrees, got {args.angle:g}")
 
-    from disentangle.apps.directions.sources import free
+    from disentangle.apps.directions.sources import free, keep
 
     out = free(_place(args), args.force)
     found = _sources(args.sources, out)
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
         )
     titles = [_title(source.path) for source in found]
     merged = merge([source.directions for source in found], args.angle, titles)
-    merged.save(out)
+    keep(merged, out, args.force)
     before = sum(len(source.directions) for source in found)
     logger.info("%d of %d directions of %d files: %s", len(merged), before, len(found), ", ".join(titles))
     sys.stdout.write(f"{out}\n")

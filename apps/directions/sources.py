@@ -95,6 +95,20 @@ def run_of(file: Path) -> Path | None:
     return as_given if as_given.resolve() == folder else folder
 
 
+def keep(found: "Directions", path: Path, force: bool) -> None:
+    """Write directions. Whoever names or keeps some there meanwhile waits.
+
+    Raises:
+        UserError: where a file is there already, another process does not end its writing, or it cannot be written.
+    """
+    from disentangle.training.files import disk_errors, locked
+
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent, wait=True):
+        found.save(free(path, force))
+
+
 def free(path: Path, force: bool) -> Path:
     """The path, if a file may be written there.
 
