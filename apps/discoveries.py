@@ -9,6 +9,7 @@ from rich.table import Table
 
 from disentangle.apps.discover import quoted
 from disentangle.directions import Directions
+from disentangle.directions.captions import spanned
 from disentangle.directions.file import printable
 
 LISTED = 30
@@ -73,6 +74,12 @@ def _number(values: str) -> Cell:
     return lambda d, k: f"{float(getattr(d, values)[k]):.2g}"
 
 
+def _spanned(found: Directions, k: int) -> str:
+    """How far the value of the factor that it moves goes from -2 to 2 sigma."""
+    span = found.span(k)
+    return spanned(span) if span else ""
+
+
 def _named(found: Directions, k: int) -> str:
     """What the direction is called, and below a name that was given its layer."""
     words = [found.labels[k], *([found.layers[k]] if found.names[k] else [])]
@@ -95,6 +102,7 @@ MEASURED: dict[str, tuple[Callable[[Directions], bool], Cell]] = {
     "step": (lambda d: d.step_sizes is not None, _number("step_sizes")),
     "moves": (lambda d: d.purity is not None, lambda d, k: printable(d.moves[k]) or "–"),
     "purity": (lambda d: d.purity is not None, lambda d, k: _number("purity")(d, k) if d.moves[k] else ""),
+    "of its range": (lambda d: any(d.span(k) for k in range(len(d))), lambda d, k: _spanned(d, k)),
     "doubts": (lambda d: any(doubted(d, k) for k in range(len(d))), doubted),
     "note": (lambda d: any(d.notes), _noted),
 }

@@ -179,7 +179,7 @@ def _joined(parts: Sequence[Directions]) -> Directions:
     joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in TENSORS}
     for name in MEASURED[:-1]:
         held = [getattr(part, name) for part in parts]
-        whole = all(tensor is not None for tensor in held) and (alike or name != "effects")
+        whole = all(tensor is not None for tensor in held) and (alike or name not in ("effects", "spans"))
         joined[name] = torch.cat(held) if whole else None
     for name in ("layers", "names", "notes"):
         joined[name] = tuple(text for part in parts for text in getattr(part, name))

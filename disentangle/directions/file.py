@@ -14,13 +14,14 @@ from torch import Tensor
 
 from disentangle.errors import UserError
 
-VERSION = 2
+VERSION, READ = 3, (2, 3)
+"""What is written, and what is read: version 2 had no spans."""
 SUFFIX = ".safetensors"
 FILE = f"directions{SUFFIX}"
 """What a file of directions is called in its folder."""
 TENSORS = ("vectors", "singular_values", "shares", "gaps", "sigma")
 """What every direction has."""
-MEASURED = ("activeness", "step_sizes", "stability", "seed_stability", "errors", "effects", "readable")
+MEASURED = ("activeness", "step_sizes", "stability", "seed_stability", "errors", "effects", "spans", "readable")
 """What has been measured of them, or ``None``."""
 FIELDS = ("layers", "method", "settings", "seed", "weights", "space", "factors", "names", "notes")
 TUPLES = ("layers", "factors", "names", "notes")
@@ -79,8 +80,9 @@ def read(path: Path) -> dict[str, Any]:
         tensors = safetensors.torch.load(data)
     except (ValueError, KeyError, TypeError, RecursionError, safetensors.SafetensorError) as error:
         raise UserError(f"{path} is no direction file, or it is damaged ({error}): {MEND}") from error
-    if described.get("version") != VERSION:
-        raise UserError(f"{path} is of version {described.get('version')}, possible: {VERSION}; {MEND}")
+    if described.get("version") not in READ:
+        possible = " and ".join(map(str, READ))
+        raise UserError(f"{path} is of version {described.get('version')}, possible: {possible}; {MEND}")
     try:
         values = {name: described[name] for name in FIELDS} | tensors
         _check_kinds(values)

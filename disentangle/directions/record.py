@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,8 @@ class Directions:
         errors: ``(k,)``: standard error of the singular value over the layer's largest, where it was sampled.
         factors: names of the data set's factors that were measured, ``f`` of them.
         effects: ``(k, f)`` in [0, 1]: how far each direction moves each factor.
+        spans: ``(k, f, 2)``: how far the value of each factor moves, in shares of its range, from the middle to the
+            least and to the greatest position looked at (-2 and 2 sigma); NaN where it is no ordered number.
         readable: ``(f,)`` in [0, 1]: how well a factor can be read from pictures, from 0 for guessing to 1.
         names: ``k`` names that people gave; ``""`` for none. By default none.
         notes: ``k`` notes that people wrote.
@@ -79,6 +82,7 @@ class Directions:
     errors: Tensor | None = None
     factors: tuple[str, ...] = ()
     effects: Tensor | None = None
+    spans: Tensor | None = None
     readable: Tensor | None = None
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -87,7 +91,8 @@ class Directions:
         if self.vectors.ndim != 2 or len(self.vectors) == 0:
             raise ValueError(f"expected vectors (k, d) with k > 0, got shape {tuple(self.vectors.shape)}")
         k, f = len(self.vectors), len(self.factors)
-        shapes = dict.fromkeys((*TENSORS[1:], *MEASURED), (k,)) | {"effects": (k, f), "readable": (f,)}
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys((*TENSORS[1:], *MEASURED), (k,))
+        shapes |= {"effects": (k, f), "spans": (k, f, 2), "readable": (f,)}
         for name, shape in shapes.items():
             tensor = getattr(self, name)
             if tensor is not None and tuple(tensor.shape) != shape:
@@ -167,6 +172,15 @@ class Directions:
         moving = ~self.still & (self.effects.amax(1) >= SLIGHT)
         most = self.effects.argmax(1).tolist()
         return tuple(self.factors[i] if moves else "" for i, moves in zip(most, moving.tolist()))
+
+    def span(self, k: int, factor: str = "") -> tuple[float, float] | None:
+        """How far direction ``k`` moves the value of a factor, by default of the one that it moves most: from the
+        middle to -2 and to 2 sigma, in shares of its range. ``None`` where that is not known, or it moves none."""
+        factor = factor or self.moves[k]
+        if self.spans is None or factor not in self.factors:
+            return None
+        low, high = self.spans[k, self.factors.index(factor)].tolist()
+        return None if math.isnan(low) else (low, high)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -286,6 +300,10 @@ class Directions:
 
 
 def _unknown(tensor: Tensor, name: str) -> int:
-    """How many numbers are not finite; a gap may be infinite."""
-    known = tensor.isfinite() | tensor.isposinf() if name == "gaps" else tensor.isfinite()
+    """How many numbers are not finite; a gap may be infinite, and of some factors there is no span."""
+    known = tensor.isfinite()
+    if name == "gaps":
+        known |= tensor.isposinf()
+    if name == "spans":
+        known |= tensor.isnan().all(-1, keepdim=True)
     return int((~known).sum())
