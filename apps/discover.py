@@ -43,10 +43,10 @@ class Args:
 
     Prints of each direction its place in the file and its name; its singular value, the share that it has in the
     layer, and the gap to the nearest other value; by how many degrees other samples or seeds turn it; how much it
-    changes pictures (activeness) and how far a step of one sigma takes them; the known factor that it moves most, how
-    purely, and, if its values are ordered numbers, how far at -2 and at 2 sigma, in shares of its range; and what speaks
-    against it: repeated values have arbitrary axes, unstable ones turn by more than 30 degrees, still ones hardly change
-    the picture.
+    changes pictures (activeness) and how far a step of one sigma takes them; the known factor that it moves most, below
+    it how far at -2 and 2 sigma, in shares of its range, if its values are ordered numbers; how purely; and what speaks
+    against it: repeated values have arbitrary axes, unstable ones turn by more than 30 degrees, still ones hardly
+    change the picture.
 
     example: disentangle discover runs/fashion --method weights --directions 6
     """

@@ -74,10 +74,11 @@ def _number(values: str) -> Cell:
     return lambda d, k: f"{float(getattr(d, values)[k]):.2g}"
 
 
-def _spanned(found: Directions, k: int) -> str:
-    """How far the value of the factor that it moves goes from -2 to 2 sigma."""
+def _moved(found: Directions, k: int) -> str:
+    """The factor that the direction moves most, and below it how far its value goes at -2 and at 2 sigma."""
     span = found.span(k)
-    return spanned(span) if span else ""
+    words = [printable(found.moves[k]) or "–", *([spanned(span).replace(" ", "")] if span else [])]
+    return "\n".join(words)
 
 
 def _named(found: Directions, k: int) -> str:
@@ -100,9 +101,8 @@ MEASURED: dict[str, tuple[Callable[[Directions], bool], Cell]] = {
     "turns": (lambda d: d.stability is not None or d.seed_stability is not None, turned),
     "active": (lambda d: d.activeness is not None, _number("activeness")),
     "step": (lambda d: d.step_sizes is not None, _number("step_sizes")),
-    "moves": (lambda d: d.purity is not None, lambda d, k: printable(d.moves[k]) or "–"),
+    "moves": (lambda d: d.purity is not None, _moved),
     "purity": (lambda d: d.purity is not None, lambda d, k: _number("purity")(d, k) if d.moves[k] else ""),
-    "of its range": (lambda d: any(d.span(k) for k in range(len(d))), lambda d, k: _spanned(d, k)),
     "doubts": (lambda d: any(doubted(d, k) for k in range(len(d))), doubted),
     "note": (lambda d: any(d.notes), _noted),
 }

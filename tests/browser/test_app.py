@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -141,6 +142,23 @@ def test_compare(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
     page.get_by_role("button", name="Open B in Explore").click()
     page.wait_for_selector(".d-explore .d-facts:has-text('VAE')")
     assert settled(page).run == "vivid"
+
+
+def test_a_slider_moves_both_the_same_way(visit: "Callable[..., Page]", runs: Path) -> None:
+    found = Studio(runs).open("grey", "subspace").directions
+    replace(found, vectors=-found.vectors).save(runs / "grey" / "directions" / "round")
+    page = visit("?run=grey")
+    shown(page)
+    go(page, "Compare")
+    page.wait_for_selector(".d-message:has-text('hurt')")
+    page.select_option(".d-side:nth-child(2) [name=run]", "grey")
+    page.wait_for_selector(".d-side:nth-child(2) [name=directions] option[value=round]", state="attached")
+    page.select_option(".d-side:nth-child(2) [name=directions]", "round")
+    page.wait_for_selector(".d-compare .d-turned")
+    sides = [f".d-side:nth-child({i}) .d-moved" for i in (1, 2)]
+    before = shown(page, within=sides[0])
+    press(page, ".d-compare .d-slider input", "ArrowRight", 40)
+    wait_until(page, lambda: before != shown(page, within=sides[0]) == shown(page, within=sides[1]), "the same picture")
 
 
 def test_scores(visit: "Callable[..., Page]", shots: Path) -> None:

@@ -268,6 +268,35 @@ def test_what_moves_a_factor_most_is_compared_and_what_does_nothing_is_not(runs:
     assert [row["label"] for row in factors] == ["hue", "size"]
 
 
+def test_a_slider_moves_both_runs_the_same_way(app: httpx.Client, runs: Path) -> None:
+    view = Studio(runs).open("grey", "subspace")
+    found = view.directions
+    signs = torch.where(torch.arange(len(found)) % 2 == 0, -1.0, 1.0)
+    round_ = dataclasses.replace(found, vectors=signs[:, None] * found.vectors)
+    other = dataclasses.replace(view, directions=round_)
+    for row in compare.pairs(view, other)[0]:
+        one, two = row["sides"]
+        assert one["place"] == two["place"]
+        assert not one["turned"]
+        assert two["turned"] == (two["place"] % 2 == 0)
+    assert not compare.turned(view, 0, other, 1), "what has nothing in common has no way in common"
+    # Of a number it is known which way it moves, whatever the vectors say.
+    spans = torch.full((len(found), 2, 2), torch.nan)
+    spans[:, 0] = torch.tensor([-0.2, 0.3])
+    effects = torch.tensor([[1.0, 0.0]]).expand(len(found), 2)
+    seen = {"factors": ("size", "hue"), "effects": effects, "readable": torch.ones(2)}
+    rises = dataclasses.replace(view, directions=dataclasses.replace(found, spans=spans, **seen))
+    falls = dataclasses.replace(other, directions=dataclasses.replace(round_, spans=-spans, **seen))
+    assert compare.turned(rises, 1, falls, 1, "size")
+    level = dataclasses.replace(other, directions=dataclasses.replace(round_, spans=spans, **seen))
+    assert not compare.turned(rises, 0, level, 0, "size")
+    assert compare.turned(rises, 0, falls, 0, "hue"), "by the vectors"
+    round_.save(runs / "grey" / "directions" / "round")
+    html = app.get("/app/compare?run1=grey&directions1=subspace&run2=grey&directions2=round").json()["html"]
+    shown = int((~found.still).sum())
+    assert 0 < html.count("turned round, to move the same way") == html.count(" data-turned>") < shown
+
+
 def test_a_name_that_somebody_else_gave_is_not_overwritten(app: httpx.Client) -> None:
     view = app.get("/app/run?run=colour&directions=coordinate").json()
     body = {"run": "colour", "directions": "coordinate", "seen": view["seen"], "place": 1, "was": ["", ""], "note": ""}
