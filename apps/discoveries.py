@@ -77,7 +77,7 @@ def _number(values: str) -> Cell:
 def _moved(found: Directions, k: int) -> str:
     """The factor that the direction moves most, and below it how far its value goes at -2 and at 2 sigma."""
     span = found.span(k)
-    words = [printable(found.moves[k]) or "–", *([spanned(span).replace(" ", "")] if span else [])]
+    words = [printable(found.moves[k]) or "–", *([spanned(span).replace(" ", "").replace("0.", ".")] if span else [])]
     return "\n".join(words)
 
 
