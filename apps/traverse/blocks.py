@@ -7,7 +7,7 @@ import gradio as gr
 from gradio.blocks import BlockFunction
 
 
-class Page(gr.Blocks):
+class Page(gr.Blocks):  # type: ignore[misc]  # Gradio tells its types to nobody
     """Gradio's page, which by itself wants every input of a request, and shows a wrong one on the server's terminal as
     if it were a defect.
 

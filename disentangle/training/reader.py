@@ -355,10 +355,12 @@ def _load(path: Path, key: dict[str, Any], device: torch.device | None) -> Reade
         if record["key"] != key or record["weights"] != hash_network(path):
             return None
         network = load_network(path)
-        measured = [torch.tensor(record[name]) for name in ("accuracy", "chance", "noise")]
+        accuracy, chance, noise = (torch.tensor(record[name]) for name in ("accuracy", "chance", "noise"))
         factors = tuple(record["factors"])
     except (OSError, ValueError, KeyError, TypeError):  # a UserError is a ValueError
         return None
-    if not isinstance(network, FactorReader) or any(tuple(each.shape) != (len(factors),) for each in measured):
+    if not isinstance(network, FactorReader) or {(len(factors),)} != {
+        tuple(each.shape) for each in (accuracy, chance, noise)
+    }:
         return None
-    return Reader(network.to(device=device).eval().requires_grad_(False), factors, *measured)
+    return Reader(network.to(device=device).eval().requires_grad_(False), factors, accuracy, chance, noise)
