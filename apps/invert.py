@@ -51,8 +51,8 @@ class Args:
     pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURE …")]
     """PNG, JPEG, WebP, GIF (its first frame) or BMP files."""
     steps: int | None = None
-    """Steps of the search, 0 for the encoder alone; by default 200, and 50 for diffusion models, whose steps take long:
-    every one goes through all sampling steps."""
+    """Steps of the search at most, fewer where they bring it no nearer; 0 for the encoder alone. By default 200, and 50
+    for diffusion models, whose steps take long: every one goes through all sampling steps."""
     perceptual: bool = True
     """Mind the perceptual distance too, not pixels alone: most of the time goes there."""
     seed: int = 0
@@ -95,10 +95,10 @@ def main(argv: Sequence[str]) -> None:
         drawing = run.path / "pictures" / f"{name}.png"
         write_atomic(drawing, png_bytes(before_and_after(found)))
         begun = "encoder alone" if found.encoded else "best of the draws"
-        sys.stdout.write(
-            f"{path}: error {float(found.inversion.start_errors[0]):.4f} ({begun}) -> {found.kept.error:.4f} "
-            f"({steps} steps)\n{drawing}\n?{Edit(run.name, picture=name, weights=found.kept.weights[:12]).to_query()}\n"
-        )
+        error, before = found.kept.error, float(found.inversion.start_errors[0])
+        link = Edit(run.name, picture=name, weights=found.kept.weights[:12]).to_query()
+        sys.stdout.write(f"{path}: error {before:.4f} ({begun}) -> {error:.4f} ({taken(found, steps)})\n")
+        sys.stdout.write(f"{drawing}\n?{link}\n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +174,12 @@ def search(
         start, result = (to_uint8(generator.synthesize(latents))[0] for latents in (found.starts, found.latents))
     kept = KeptPicture(found.latents.detach().float().cpu(), original, weights, float(found.errors[0]))
     return Found(kept, found, start, result, encode is not None)
+
+
+def taken(found: Found, steps: int) -> str:
+    """How many steps of those allowed a search took, and why no more."""
+    count = int(found.inversion.steps[0])
+    return f"{steps} steps" if count == steps else f"{count} of {steps} steps: more of them bring it no nearer"
 
 
 def default_steps(run: Run) -> int:

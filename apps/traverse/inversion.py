@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from disentangle.apps.edit import Edit
-from disentangle.apps.invert import STEPS, default_steps, search
+from disentangle.apps.invert import STEPS, default_steps, search, taken
 from disentangle.apps.kept import keep_picture, load_picture, pictures
 from disentangle.apps.pictures import load_image
 from disentangle.apps.studio import Studio, picture
@@ -75,7 +75,7 @@ def build(page: gr.Blocks, tab: gr.Tab, studio: Studio, work: Work) -> None:
             return
         for job in work.follow(str(request.session_hash), task):
             if job.result is not None:
-                yield _said(studio, str(run), job.result), gr.update(visible=True), job.result
+                yield _said(studio, str(run), *job.result), gr.update(visible=True), job.result[0]
             else:
                 yield words(job.error) if job.error else bar(job), hidden, ""
 
@@ -100,8 +100,8 @@ def missing(studio: Studio) -> str:
     return str(panel.runs(studio)["empty"])
 
 
-def _task(studio: Studio, run: str | None, path: str | None, steps: float) -> Callable[[Progress], str]:
-    """What is to be done, once all that was given makes sense."""
+def _task(studio: Studio, run: str | None, path: str | None, steps: float) -> Callable[[Progress], tuple[str, str]]:
+    """What is to be done, once all that was given makes sense; it gives the kept picture's name and the steps taken."""
     if not run:
         raise UserError("choose a run first")
     if not path:
@@ -120,14 +120,14 @@ def _task(studio: Studio, run: str | None, path: str | None, steps: float) -> Ca
     if len(pictures(view.run)) >= MOST_KEPT:
         raise UserError(f"{view.run.path}/pictures holds {MOST_KEPT} pictures: delete some of its files first")
 
-    def task(progress: Progress) -> str:
+    def task(progress: Progress) -> tuple[str, str]:
         found = search(view.run, view.generator, image, steps=count, weights=view.weights, progress=progress)
-        return keep_picture(view.run, found.kept)
+        return keep_picture(view.run, found.kept), taken(found, count)
 
     return task
 
 
-def _said(studio: Studio, run: str, name: str) -> str:
+def _said(studio: Studio, run: str, name: str, steps: str) -> str:
     """The picture, what the generator makes of it, and how far apart the two are."""
     view = studio.open(run)
     kept = load_picture(view.run, name, view.weights)
@@ -137,7 +137,7 @@ def _said(studio: Studio, run: str, name: str) -> str:
         f"<figcaption>{caption}</figcaption></figure>"
         for image, caption in ((kept.original, "your picture"), (made, "what the generator makes of it"))
     )
-    words = f"They differ by {127.5 * kept.error:.1f} of 255 shades a pixel (root of the mean square)."
+    words = f"They differ by {127.5 * kept.error:.1f} of 255 shades a pixel (root of the mean square), after {steps}."
     return (
         f'<div class="d-work"><div class="d-stage">{figures}</div><span role="status">{words} Kept in '
         f"<code>{html.escape(str(view.run.path))}/pictures</code>.</span></div>"
