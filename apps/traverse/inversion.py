@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from disentangle.apps.pictures import load_image
 from disentangle.apps.studio import Studio, picture
 from disentangle.apps.traverse import panel
 from disentangle.apps.traverse.api import data_address, told, whole
-from disentangle.apps.traverse.work import Work, bar, words
+from disentangle.apps.traverse.work import Shown, Work
 from disentangle.directions import Progress
 from disentangle.errors import UserError
 from disentangle.pictures import png_bytes, to_pil
@@ -66,18 +67,9 @@ def build(page: gr.Blocks, tab: gr.Tab, studio: Studio, work: Work) -> None:
             steer = gr.Button("Steer it in Explore", visible=False, elem_id="picture-steer")
             name = gr.Textbox(visible=False)
 
-    def invert(run: str | None, path: str | None, steps: float, request: gr.Request) -> Iterator[tuple[str, Any, str]]:
-        hidden = gr.update(visible=False)
-        try:
-            task = _task(studio, run, path, steps)
-        except UserError as error:
-            yield words(str(error)), hidden, ""
-            return
-        for job in work.follow(str(request.session_hash), task):
-            if job.result is not None:
-                yield _said(studio, str(run), *job.result), gr.update(visible=True), job.result[0]
-            else:
-                yield words(job.error) if job.error else bar(job), hidden, ""
+    def invert(run: str | None, path: str | None, steps: float, request: gr.Request) -> Iterator[Shown]:
+        begin = partial(_task, studio, run, path, steps)
+        yield from work.shown(request, begin, lambda result: _said(studio, str(run), *result))
 
     page.load(lambda: (choices(studio), missing(studio)), None, [run, shown], **QUIET)
     tab.select(None, run, run, js=FOLLOW, **QUIET)
