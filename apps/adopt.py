@@ -58,7 +58,7 @@ def adopt(args: Args) -> Path:
         Its folder.
 
     Raises:
-        UserError: on bad input; nothing is overwritten.
+        UserError: on bad input, or where another process fills the folder; nothing is overwritten.
     """
     check_seed(args.seed)
 
@@ -69,6 +69,7 @@ def adopt(args: Args) -> Path:
     from disentangle.training import checkpoint
     from disentangle.training.architectures import DiffusionConfig
     from disentangle.training.draws import seeded
+    from disentangle.training.files import disk_errors, locked
     from disentangle.training.hardware import choose_device
     from disentangle.training.objectives import DiffusionLoss
     from disentangle.training.optimizers import AdamConfig
@@ -100,8 +101,11 @@ def adopt(args: Args) -> Path:
     logger.info("%s: %d codes, fitted to %d pictures of %d steps …", folder.name, args.codes, args.pictures, args.steps)
     model.to(choose_device(args.device))
     model.fit(seeded(args.seed, "fit"))
-    run.create()
-    checkpoint.save(run, 0, {"generator": model, "ema": model}, {})
+    with disk_errors(run.path):
+        run.path.mkdir(parents=True, exist_ok=True)
+    with locked(run.path):
+        run.create()
+        checkpoint.save(run, 0, {"generator": model, "ema": model}, {})
     if args.data == "folder" and args.root is None:
         logger.info("to score it against real pictures, import it with --root FOLDER, or --data NAME, as well")
     logger.info("made %s: `disentangle discover %s`, `disentangle app %s`", run.path, run.path, run.path)

@@ -29,7 +29,6 @@ LOOP_ROWS, LOOP_COLUMNS = 3, 6
 COLUMNS = 7
 MOST = 1024
 """Pictures in one drawing, at most."""
-FILE = "directions.safetensors"
 SAME = 0.99
 """Cosine from which on a direction is the one that was found before, and keeps its name."""
 
@@ -44,9 +43,10 @@ class Args:
 
     Prints of each direction its place in the file and its name; its singular value, the share that it has in the
     layer, and the gap to the nearest other value; by how many degrees other samples or seeds turn it; how much it
-    changes pictures (activeness) and how far a step of one sigma takes them; the known factor that it moves most, and
-    how purely; and what speaks against it: repeated values have arbitrary axes, unstable ones turn by more than 30
-    degrees, still ones hardly change the picture.
+    changes pictures (activeness) and how far a step of one sigma takes them; the known factor that it moves most, below
+    it how far at -2 and 2 sigma, in shares of its range, if its values are ordered numbers; how purely; and what speaks
+    against it: repeated values have arbitrary axes, unstable ones turn by more than 30 degrees, still ones hardly
+    change the picture.
 
     example: disentangle discover runs/fashion --method weights --directions 6
     """
@@ -82,7 +82,7 @@ class Args:
     directions: int = 8
     """How many to draw at most, the best first; those that hardly change the picture are left out, not lost."""
     rows: int = 1
-    """Rows of pictures a direction in strips.png, each from another starting point."""
+    """Rows of pictures a direction in strips.png, each from another starting point: --seed and the numbers after it."""
 
 
 def main(argv: list[str]) -> None:
@@ -254,6 +254,7 @@ def _with_effects(run: "Run", generator: "Generator", found: "Directions", seed:
         factors=reader.factors,
         readable=reader.readable,
         noise=reader.noise,
+        scales=reader.scales,
         seed=seed,
         progress=lambda share, text: tell(0.8 + 0.2 * share, text),
     )
@@ -262,13 +263,17 @@ def _with_effects(run: "Run", generator: "Generator", found: "Directions", seed:
 def drawn(
     generator: "Generator", found: "Directions", order: Sequence[int], seed: int, rows: int = 1
 ) -> dict[str, bytes]:
-    """The drawings of the directions at ``order``, by the names of their files."""
+    """The drawings of the directions at ``order``, by the names of their files.
+
+    They start from the samples that the app shows under ``seed`` and the numbers that follow it.
+    """
     import torch
 
     from disentangle.directions.draw import gif_bytes, loop, strips
     from disentangle.pictures import png_bytes
 
-    latents = generator.sample_latents(max(rows, LOOP_ROWS), torch.Generator().manual_seed(seed))
+    seeds = range(seed, seed + max(rows, LOOP_ROWS))
+    latents = torch.cat([generator.sample_latents(1, torch.Generator().manual_seed(start)) for start in seeds])
     frames = loop(generator, found, latents[:LOOP_ROWS], order[:LOOP_COLUMNS])
     return {
         "strips.png": png_bytes(strips(generator, found, latents[:rows], order, COLUMNS)),
@@ -350,6 +355,7 @@ def write(folder: Path, found: "Directions", files: Mapping[str, bytes], before:
         UserError: where they cannot be written.
     """
     from disentangle.apps.report import write_together
+    from disentangle.directions.file import FILE
 
     if before is not None:
         said = {word for words in (before.names, before.notes) for word in words if word}

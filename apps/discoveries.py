@@ -9,6 +9,7 @@ from rich.table import Table
 
 from disentangle.apps.discover import quoted
 from disentangle.directions import Directions
+from disentangle.directions.captions import spanned
 from disentangle.directions.file import printable
 
 LISTED = 30
@@ -73,6 +74,13 @@ def _number(values: str) -> Cell:
     return lambda d, k: f"{float(getattr(d, values)[k]):.2g}"
 
 
+def _moved(found: Directions, k: int) -> str:
+    """The factor that the direction moves most, and below it how far its value goes at -2 and at 2 sigma."""
+    span = found.span(k)
+    words = [printable(found.moves[k]) or "–", *([spanned(span).replace(" ", "").replace("0.", ".")] if span else [])]
+    return "\n".join(words)
+
+
 def _named(found: Directions, k: int) -> str:
     """What the direction is called, and below a name that was given its layer."""
     words = [found.labels[k], *([found.layers[k]] if found.names[k] else [])]
@@ -93,7 +101,7 @@ MEASURED: dict[str, tuple[Callable[[Directions], bool], Cell]] = {
     "turns": (lambda d: d.stability is not None or d.seed_stability is not None, turned),
     "active": (lambda d: d.activeness is not None, _number("activeness")),
     "step": (lambda d: d.step_sizes is not None, _number("step_sizes")),
-    "moves": (lambda d: d.purity is not None, lambda d, k: printable(d.moves[k]) or "–"),
+    "moves": (lambda d: d.purity is not None, _moved),
     "purity": (lambda d: d.purity is not None, lambda d, k: _number("purity")(d, k) if d.moves[k] else ""),
     "doubts": (lambda d: any(doubted(d, k) for k in range(len(d))), doubted),
     "note": (lambda d: any(d.notes), _noted),

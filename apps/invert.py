@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # torch and Pillow are imported when they are needed: `--help
     from PIL import Image
     from torch import Tensor
 
-    from disentangle.apps.studio import KeptPicture
+    from disentangle.apps.kept import KeptPicture
     from disentangle.directions import Progress
     from disentangle.directions.inversion import Inversion
     from disentangle.generator import Generator
@@ -51,8 +51,8 @@ class Args:
     pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURE …")]
     """PNG, JPEG, WebP, GIF (its first frame) or BMP files."""
     steps: int | None = None
-    """Steps of the search, 0 for the encoder alone; by default 200, and 50 for diffusion models, whose steps take long:
-    every one goes through all sampling steps."""
+    """Steps of the search at most, fewer where they bring it no nearer; 0 for the encoder alone. By default 200, and 50
+    for diffusion models, whose steps take long: every one goes through all sampling steps."""
     perceptual: bool = True
     """Mind the perceptual distance too, not pixels alone: most of the time goes there."""
     seed: int = 0
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"--steps must lie between 0 and {MOST}, got {args.steps}")
 
     from disentangle.apps.edit import Edit
-    from disentangle.apps.studio import keep_picture
+    from disentangle.apps.kept import keep_picture
     from disentangle.pictures import png_bytes
     from disentangle.training.files import write_atomic
     from disentangle.training.run import Run
@@ -95,10 +95,10 @@ def main(argv: Sequence[str]) -> None:
         drawing = run.path / "pictures" / f"{name}.png"
         write_atomic(drawing, png_bytes(before_and_after(found)))
         begun = "encoder alone" if found.encoded else "best of the draws"
-        sys.stdout.write(
-            f"{path}: error {float(found.inversion.start_errors[0]):.4f} ({begun}) -> {found.kept.error:.4f} "
-            f"({steps} steps)\n{drawing}\n?{Edit(run.name, picture=name, weights=found.kept.weights[:12]).to_query()}\n"
-        )
+        error, before = found.kept.error, float(found.inversion.start_errors[0])
+        link = Edit(run.name, picture=name, weights=found.kept.weights[:12]).to_query()
+        sys.stdout.write(f"{path}: error {before:.4f} ({begun}) -> {error:.4f} ({taken(found, steps)})\n")
+        sys.stdout.write(f"{drawing}\n?{link}\n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ class Found:
     """What a search came to.
 
     Attributes:
-        kept: the picture and its latents, for :func:`disentangle.apps.studio.keep_picture`.
+        kept: the picture and its latents, for :func:`disentangle.apps.kept.keep_picture`.
         inversion: how it went.
         start: uint8 ``(c, h, w)``, what the generator makes of the latents that the search started from …
         result: … and of those that it found.
@@ -148,7 +148,7 @@ def search(
     """
     import torch
 
-    from disentangle.apps.studio import KeptPicture
+    from disentangle.apps.kept import KeptPicture
     from disentangle.directions.inversion import invert
     from disentangle.metrics.perceptual import load_distance
     from disentangle.pictures import from_uint8, to_uint8
@@ -174,6 +174,12 @@ def search(
         start, result = (to_uint8(generator.synthesize(latents))[0] for latents in (found.starts, found.latents))
     kept = KeptPicture(found.latents.detach().float().cpu(), original, weights, float(found.errors[0]))
     return Found(kept, found, start, result, encode is not None)
+
+
+def taken(found: Found, steps: int) -> str:
+    """How many steps of those allowed a search took, and why no more."""
+    count = int(found.inversion.steps[0])
+    return f"{steps} steps" if count == steps else f"{count} of {steps} steps: more of them bring it no nearer"
 
 
 def default_steps(run: Run) -> int:

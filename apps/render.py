@@ -162,8 +162,9 @@ def _is_link(target: str) -> bool:
 
 
 def _open(run: "Run", edit: Edit) -> "View":
-    from disentangle.apps.studio import Studio
+    from disentangle.apps.studio import Studio, kept_directions
     from disentangle.directions import METHODS, Directions
+    from disentangle.directions.file import FILE
 
     weights = run.weights_hash()
     if edit.weights and not weights.startswith(edit.weights):
@@ -171,12 +172,12 @@ def _open(run: "Run", edit: Edit) -> "View":
             f"the link was made with other weights ({edit.weights}) than {run.path} has now ({weights[:12]}), whose "
             "pictures are others: take the weights away from the link to see what it makes of these"
         )
-    stored = [path.parent.name for path in run.path.glob("directions/*/directions.safetensors")]
+    stored = kept_directions(run)
     if edit.directions not in ("auto", *METHODS, *stored):
         raise unknown_name("directions", edit.directions, {"auto", *METHODS, *stored})
     view = Studio(run.path).open(run.name, edit.directions)
     folder = run.path / "directions" / view.name
-    if (folder / "directions.safetensors").exists():
+    if (folder / FILE).exists():
         # The app finds directions of other weights anew, and says so; here nobody would see that these are others.
         Directions.load(folder).check_weights(weights, str(run.path))
     return view

@@ -26,7 +26,6 @@ __all__ = ["at", "frames", "gif_bytes", "mp4_bytes", "png", "sheet", "strip", "s
 
 REACH = 3.0
 FRAMES = 40
-MOVED = "moved by, in sigma"
 FOOT = 26
 """Pixels under the pictures of a loop, in which its position moves."""
 
@@ -77,7 +76,7 @@ def strips(view: View, edit: Edit, order: Sequence[int], positions: Sequence[flo
     """A row for each of several directions, from one start; otherwise as :func:`strip`."""
     _check(view, order, len(order) * len(positions))
     rows = [_row(view, edit, k, positions) for k in order]
-    return draw_sheet(rows, [_said(view, k) for k in order], positions, _title(view, edit, _start(edit)), MOVED)
+    return draw_sheet(rows, [_said(view, k) for k in order], positions, _title(view, edit, _start(edit)))
 
 
 def sheet(view: View, edits: Sequence[Edit], k: int, positions: Sequence[float] = POSITIONS) -> Image.Image:
@@ -97,7 +96,7 @@ def sheet(view: View, edits: Sequence[Edit], k: int, positions: Sequence[float] 
     _check(view, [k], len(edits) * len(positions))
     rows = [_row(view, edit, k, positions) for edit in edits]
     title = [view.directions.labels[k], *_said(view, k)[1:], *_title(view, edits[0], "")]
-    return draw_sheet(rows, [[_start(edit)] for edit in edits], positions, title, MOVED)
+    return draw_sheet(rows, [[_start(edit)] for edit in edits], positions, title)
 
 
 def frames(

@@ -62,8 +62,9 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"say for which run: disentangle directions import {args.file} --run RUN")
 
     from disentangle.apps.directions.places import check_folder
-    from disentangle.apps.directions.sources import FILE, free
+    from disentangle.apps.directions.sources import free, keep
     from disentangle.directions import Directions, measure_activeness
+    from disentangle.directions.file import FILE
     from disentangle.training.run import Run
 
     run = Run.open(args.run)
@@ -85,7 +86,7 @@ def main(argv: Sequence[str]) -> None:
         )
     if not found.weights:
         found = measure_activeness(generator, replace(found, weights=weights), samples=SAMPLES)
-    found.save(out)
+    keep(found, out, args.force)
     logger.info("%d directions: `disentangle directions list %s --directions %s`", len(found), run.path, name)
     sys.stdout.write(f"{out}\n")
 

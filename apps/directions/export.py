@@ -83,7 +83,7 @@ def export(directions: Directions, kind: str) -> bytes:
     else:
         texts = ("layers", "names", "notes", "factors", "method", "weights", "space")
         arrays = {name: np.array(getattr(directions, name), dtype=np.str_) for name in texts}
-        for name in ("vectors", *NUMBERS, "effects", "readable"):
+        for name in ("vectors", *NUMBERS, "effects", "spans", "readable"):
             if getattr(directions, name) is not None:
                 arrays[name] = getattr(directions, name).numpy()
         np.savez(buffer, allow_pickle=False, **arrays)
@@ -93,14 +93,18 @@ def export(directions: Directions, kind: str) -> bytes:
 def _csv(directions: Directions) -> bytes:
     numbers = [name for name in NUMBERS if getattr(directions, name) is not None]
     factors = directions.factors if directions.effects is not None else ()
+    ordered = [name for name in directions.factors if directions.span(0, name) is not None]
     text = io.StringIO()
     write = csv.writer(text, lineterminator="\n").writerow
+    effects = [f"effect on {name}" for name in factors]
+    spans = [f"{name} at {position} sigma" for name in ordered for position in (-2, 2)]
     vector = [f"v{i}" for i in range(directions.vectors.shape[1])]
-    write(["place", "label", "layer", *numbers, *(f"effect on {name}" for name in factors), "name", "note", *vector])
+    write(["place", "label", "layer", *numbers, *effects, *spans, "name", "note", *vector])
     for k in range(len(directions)):
         row: list[Any] = [k, directions.labels[k], directions.layers[k]]
         row += [float(getattr(directions, name)[k]) for name in numbers]
         row += directions.effects[k].tolist() if directions.effects is not None else []
+        row += [share for name in ordered for share in directions.span(k, name) or ()]
         write([*row, directions.names[k], directions.notes[k], *directions.vectors[k].tolist()])
     return text.getvalue().encode()
 
@@ -115,6 +119,7 @@ def _described(directions: Directions) -> dict[str, Any]:
         row |= {"layer": directions.layers[k], "name": directions.names[k], "note": directions.notes[k]}
         row |= {name: _number(getattr(directions, name), k) for name in NUMBERS}
         row["effects"] = None if directions.effects is None else directions.effects[k].tolist()
+        row["spans"] = None if directions.spans is None else [directions.span(k, name) for name in directions.factors]
         rows.append(row | {"vector": directions.vectors[k].tolist()})
     described["readable"] = None if directions.readable is None else directions.readable.tolist()
     return described | {"directions": rows}

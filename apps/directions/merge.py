@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
     if not 0 <= args.angle < 90:
         raise UserError(f"--angle must lie between 0 and 90 degrees, got {args.angle:g}")
 
-    from disentangle.apps.directions.sources import free
+    from disentangle.apps.directions.sources import free, keep
 
     out = free(_place(args), args.force)
     found = _sources(args.sources, out)
@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
         )
     titles = [_title(source.path) for source in found]
     merged = merge([source.directions for source in found], args.angle, titles)
-    merged.save(out)
+    keep(merged, out, args.force)
     before = sum(len(source.directions) for source in found)
     logger.info("%d of %d directions of %d files: %s", len(merged), before, len(found), ", ".join(titles))
     sys.stdout.write(f"{out}\n")
@@ -80,7 +80,8 @@ def _place(args: MergeArgs) -> Path:
         UserError: where --out makes no sense, or is the place of a method's directions.
     """
     from disentangle.apps.directions.places import check_folder
-    from disentangle.apps.directions.sources import FILE, files_of, run_of
+    from disentangle.apps.directions.sources import files_of, run_of
+    from disentangle.directions.file import FILE
 
     if "/" in args.out or args.out.endswith(".safetensors"):
         out = Path(args.out) if args.out.endswith(".safetensors") else Path(args.out) / FILE
@@ -119,7 +120,7 @@ def _sources(paths: Sequence[Path], out: Path) -> list[Source]:
 
 def _title(file: Path) -> str:
     """What to call a source."""
-    from disentangle.apps.directions.sources import FILE
+    from disentangle.directions.file import FILE
 
     return file.resolve().parent.name if file.name == FILE else file.stem
 
@@ -178,7 +179,7 @@ def _joined(parts: Sequence[Directions]) -> Directions:
     joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in TENSORS}
     for name in MEASURED[:-1]:
         held = [getattr(part, name) for part in parts]
-        whole = all(tensor is not None for tensor in held) and (alike or name != "effects")
+        whole = all(tensor is not None for tensor in held) and (alike or name not in ("effects", "spans"))
         joined[name] = torch.cat(held) if whole else None
     for name in ("layers", "names", "notes"):
         joined[name] = tuple(text for part in parts for text in getattr(part, name))

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from disentangle.directions.file import FILE
 from disentangle.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from disentangle.directions import Directions
-
-FILE = "directions.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +93,20 @@ def run_of(file: Path) -> Path | None:
     if file.resolve().parent.parent.name != "directions" or not (folder / "config.json").exists():
         return None
     return as_given if as_given.resolve() == folder else folder
+
+
+def keep(found: "Directions", path: Path, force: bool) -> None:
+    """Write directions. Whoever names or keeps some there meanwhile waits.
+
+    Raises:
+        UserError: where a file is there already, another process does not end its writing, or it cannot be written.
+    """
+    from disentangle.training.files import disk_errors, locked
+
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent, wait=True):
+        found.save(free(path, force))
 
 
 def free(path: Path, force: bool) -> Path:

@@ -25,7 +25,8 @@ class ListArgs:
     """List the directions of a run or of a file, those worth a look first, and what is known of each.
 
     The place, #, is what commands and links call a direction by. The share is of the sum of the squares of its layer's
-    singular values; the gap is to the nearest other singular value, over the largest; by so many degrees other samples
+    singular values; below the factor that it moves stands how far its value goes at -2 and at 2 sigma, in shares of its
+    range; the gap is to the nearest other singular value, over the largest; by so many degrees other samples
     or seeds turn it, whichever is more; a step is the perceptual distance of one sigma.
     """
 

@@ -100,6 +100,7 @@ def described(view: View) -> Json:
             "activeness": None if found.activeness is None else float(found.activeness[k]),
             "moves": found.moves[k],
             "purity": None if purity is None or not found.moves[k] else float(purity[k]),
+            "span": found.span(k),
             "doubts": list(found.doubts(k)),
         }
         for k in range(len(found))
@@ -164,7 +165,8 @@ def add(studio: Studio) -> None:
         return str(told(make))
 
     def directions(run: str, directions: str = "auto") -> dict[str, Any]:
-        """What is known of a run's directions: place, label, layer, what each moves, and what speaks against it.
+        """What is known of a run's directions: place, label, layer, what each moves and how
+        far (from -2 to 2 sigma, in shares of its range), and what speaks against it.
 
         Args:
             run: name of the run, as the page lists them.

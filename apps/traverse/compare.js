@@ -92,7 +92,8 @@ disentangle.Compare = class {
     for (const part of this.sides) part.move.clear();
     for (const each of this.list.querySelectorAll("[data-places]")) {
       const amount = Number(each.querySelector("input").value);
-      each.dataset.places.split("|").forEach((place, i) => place !== "" && amount && this.sides[i].move.set(Number(place), amount));
+      const ways = [amount, "turned" in each.dataset ? -amount : amount]; // B may point the other way
+      each.dataset.places.split("|").forEach((place, i) => place !== "" && amount && this.sides[i].move.set(Number(place), ways[i]));
     }
     this.draw();
   }

@@ -1,6 +1,7 @@
 """The tab of discovery: choose a method, watch it work, and steer by what it found."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -12,7 +13,7 @@ from disentangle.apps.studio import Studio, View
 from disentangle.apps.traverse.api import told, whole
 from disentangle.apps.traverse.inversion import FOLLOW, QUIET, choices, missing
 from disentangle.apps.traverse.panel import said
-from disentangle.apps.traverse.work import Work, bar, words
+from disentangle.apps.traverse.work import Shown, Work, words
 from disentangle.directions import METHODS, Progress, option_names
 from disentangle.errors import UserError
 
@@ -58,7 +59,7 @@ def build(page: gr.Blocks, tab: gr.Tab, studio: Studio, work: Work) -> None:
             steer = gr.Button("Steer by them in Explore", visible=False, elem_id="discover-steer")
             found = gr.Textbox(visible=False)
 
-    def begin(
+    def discover(
         run: str | None,
         method: str,
         layers: list[str],
@@ -68,25 +69,16 @@ def build(page: gr.Blocks, tab: gr.Tab, studio: Studio, work: Work) -> None:
         name: str,
         factors: bool,
         request: gr.Request,
-    ) -> Iterator[tuple[str, Any, str]]:
-        hidden = gr.update(visible=False)
-        try:
-            task = _task(studio, run, method, layers, count, samples, seed, name, factors)
-        except UserError as error:
-            yield words(str(error)), hidden, ""
-            return
-        for job in work.follow(str(request.session_hash), task):
-            if job.result is not None:
-                yield words(job.result[1]), gr.update(visible=True), job.result[0]
-            else:
-                yield words(job.error) if job.error else bar(job), hidden, ""
+    ) -> Iterator[Shown]:
+        begin = partial(_task, studio, run, method, layers, count, samples, seed, name, factors)
+        yield from work.shown(request, begin, lambda result: words(result[1]))
 
     page.load(lambda: (choices(studio), missing(studio)), None, [run, shown], **QUIET)
     tab.select(None, run, run, js=FOLLOW, **QUIET)
     run.change(lambda name: _layers(studio, name), run, layers, **QUIET)
     given = [run, method, layers, count, samples, seed, name, factors]
     start.click(work.enter, None, shown, queue=False, **QUIET).then(
-        begin, given, [shown, steer, found], concurrency_id="work", concurrency_limit=1, **QUIET
+        discover, given, [shown, steer, found], concurrency_id="work", concurrency_limit=1, **QUIET
     )
     cancel.click(work.forget, None, None, queue=False, **QUIET)
     steer.click(None, [run, found], None, js=TO_EXPLORE, **QUIET)

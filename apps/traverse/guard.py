@@ -123,17 +123,17 @@ class Guard:
         """Whether it is what Gradio looks for files in: everything that is sent, but the uploads themselves."""
         return scope["method"] not in ("GET", "HEAD") and str(scope["path"]).rstrip("/") != UPLOAD
 
-    def _refuses(self, body: bytes) -> bool:
-        """Whether a body names a file that was not uploaded, is nested so deeply that this cannot be told, or calls its
-        session by a name that no page has, all of which would be remembered."""
+    def _refuses(self, body: bytes) -> str:
+        """Why a body is refused: it names a file that was not uploaded, is nested so deeply that this cannot be told,
+        or calls its session by a name that no page has, all of which would be remembered; ``""`` where it is not."""
         if body.count(b"[") + body.count(b"{") > MOST_PARTS:
-            return True
+            return f"a request may have {MOST_PARTS:,} lists and mappings at most"
         try:
             given = json.loads(body)
         except RecursionError:
-            return True
+            return "a request may not be nested so deeply"
         except ValueError:
-            return False  # what is no JSON names no file to anybody
+            return ""  # what is no JSON names no file to anybody
         parts = [given]
         while parts:
             part = parts.pop()
@@ -142,8 +142,9 @@ class Guard:
             elif isinstance(part, dict):
                 parts += part.values()
                 if isinstance(part.get("path"), str) and not self._is_upload(part["path"]):
-                    return True
-        return isinstance(given, dict) and len(str(given.get("session_hash", ""))) > LONGEST_SESSION
+                    return "a request may name no file but those that were uploaded"
+        session = str(given.get("session_hash", "")) if isinstance(given, dict) else ""
+        return f"the name of a session has {LONGEST_SESSION} characters at most" * (len(session) > LONGEST_SESSION)
 
     def _is_upload(self, path: str) -> bool:
         try:
@@ -184,7 +185,7 @@ class Guard:
             await _drain(receive.receive)
             await _answer(send, 413, f"the request is too large: {receive.most:,} bytes at most")
         elif receive.refused and not begun:
-            await _answer(send, 403, "a request may name no file but those that were uploaded")
+            await _answer(send, 403, receive.refused)
         elif receive.late and not begun:
             await _answer(send, 408, "the request did not arrive in time")
 
@@ -195,12 +196,12 @@ class Bounded:
     Args:
         receive: where they come from.
         most: bytes.
-        refuses: is shown the whole body before any of it goes on; what it refuses does not.
+        refuses: is shown the whole body before any of it goes on, and says why it should not, or ``""``.
     """
 
-    def __init__(self, receive: Receive, most: int, refuses: Callable[[bytes], bool] | None = None) -> None:
+    def __init__(self, receive: Receive, most: int, refuses: Callable[[bytes], str] | None = None) -> None:
         self.receive, self.most, self.read = receive, most, 0
-        self.refuses, self.refused = refuses, False
+        self.refuses, self.refused = refuses, ""
         self.late, self.whole = False, False
         self.end: float | None = None
 
@@ -221,8 +222,8 @@ class Bounded:
             if not message.get("more_body", False):
                 break
         body = b"".join(parts)
-        if refuses(body):
-            self.refused = True
+        self.refused = refuses(body)
+        if self.refused:
             raise Refused
         return {"type": "http.request", "body": body, "more_body": False}
 

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from disentangle.apps.edit import Edit
-from disentangle.apps.invert import STEPS, default_steps, search
+from disentangle.apps.invert import STEPS, default_steps, search, taken
+from disentangle.apps.kept import keep_picture, load_picture, pictures
 from disentangle.apps.pictures import load_image
-from disentangle.apps.studio import Studio, keep_picture, load_picture, picture, pictures
+from disentangle.apps.studio import Studio, picture
 from disentangle.apps.traverse import panel
 from disentangle.apps.traverse.api import data_address, told, whole
-from disentangle.apps.traverse.work import Work, bar, words
+from disentangle.apps.traverse.work import Shown, Work
 from disentangle.directions import Progress
 from disentangle.errors import UserError
 from disentangle.pictures import png_bytes, to_pil
@@ -65,18 +67,9 @@ def build(page: gr.Blocks, tab: gr.Tab, studio: Studio, work: Work) -> None:
             steer = gr.Button("Steer it in Explore", visible=False, elem_id="picture-steer")
             name = gr.Textbox(visible=False)
 
-    def invert(run: str | None, path: str | None, steps: float, request: gr.Request) -> Iterator[tuple[str, Any, str]]:
-        hidden = gr.update(visible=False)
-        try:
-            task = _task(studio, run, path, steps)
-        except UserError as error:
-            yield words(str(error)), hidden, ""
-            return
-        for job in work.follow(str(request.session_hash), task):
-            if job.result is not None:
-                yield _said(studio, str(run), job.result), gr.update(visible=True), job.result
-            else:
-                yield words(job.error) if job.error else bar(job), hidden, ""
+    def invert(run: str | None, path: str | None, steps: float, request: gr.Request) -> Iterator[Shown]:
+        begin = partial(_task, studio, run, path, steps)
+        yield from work.shown(request, begin, lambda result: _said(studio, str(run), *result))
 
     page.load(lambda: (choices(studio), missing(studio)), None, [run, shown], **QUIET)
     tab.select(None, run, run, js=FOLLOW, **QUIET)
@@ -99,8 +92,8 @@ def missing(studio: Studio) -> str:
     return str(panel.runs(studio)["empty"])
 
 
-def _task(studio: Studio, run: str | None, path: str | None, steps: float) -> Callable[[Progress], str]:
-    """What is to be done, once all that was given makes sense."""
+def _task(studio: Studio, run: str | None, path: str | None, steps: float) -> Callable[[Progress], tuple[str, str]]:
+    """What is to be done, once all that was given makes sense; it gives the kept picture's name and the steps taken."""
     if not run:
         raise UserError("choose a run first")
     if not path:
@@ -119,14 +112,14 @@ def _task(studio: Studio, run: str | None, path: str | None, steps: float) -> Ca
     if len(pictures(view.run)) >= MOST_KEPT:
         raise UserError(f"{view.run.path}/pictures holds {MOST_KEPT} pictures: delete some of its files first")
 
-    def task(progress: Progress) -> str:
+    def task(progress: Progress) -> tuple[str, str]:
         found = search(view.run, view.generator, image, steps=count, weights=view.weights, progress=progress)
-        return keep_picture(view.run, found.kept)
+        return keep_picture(view.run, found.kept), taken(found, count)
 
     return task
 
 
-def _said(studio: Studio, run: str, name: str) -> str:
+def _said(studio: Studio, run: str, name: str, steps: str) -> str:
     """The picture, what the generator makes of it, and how far apart the two are."""
     view = studio.open(run)
     kept = load_picture(view.run, name, view.weights)
@@ -136,7 +129,7 @@ def _said(studio: Studio, run: str, name: str) -> str:
         f"<figcaption>{caption}</figcaption></figure>"
         for image, caption in ((kept.original, "your picture"), (made, "what the generator makes of it"))
     )
-    words = f"They differ by {127.5 * kept.error:.1f} of 255 shades a pixel (root of the mean square)."
+    words = f"They differ by {127.5 * kept.error:.1f} of 255 shades a pixel (root of the mean square), after {steps}."
     return (
         f'<div class="d-work"><div class="d-stage">{figures}</div><span role="status">{words} Kept in '
         f"<code>{html.escape(str(view.run.path))}/pictures</code>.</span></div>"

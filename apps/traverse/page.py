@@ -12,6 +12,7 @@ from disentangle.apps.figure import DARK, LIGHT
 from disentangle.apps.page import render_template
 from disentangle.apps.studio import Studio
 from disentangle.apps.traverse import api, finder, inversion
+from disentangle.apps.traverse.blocks import Page
 from disentangle.apps.traverse.work import Work
 
 SCRIPTS = ("base.js", "explore.js", "compare.js")
@@ -83,7 +84,7 @@ def head() -> str:
 def build(studio: Studio) -> gr.Blocks:
     """The page. It holds nothing of its visitors: what each has moved is in the address of the page."""
     work = Work()
-    with gr.Blocks(title="Disentangle", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as page:
+    with Page(title="Disentangle", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as page:
         gr.HTML(HEADING, apply_default_css=False)
         with gr.Tabs():
             for name, template, script in (

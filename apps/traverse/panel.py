@@ -3,9 +3,11 @@
 from shlex import quote
 from typing import Any
 
+from disentangle.apps.kept import pictures
 from disentangle.apps.page import render_template
-from disentangle.apps.studio import QUICK, Studio, View, kept_directions, pictures, strangeness
+from disentangle.apps.studio import QUICK, Studio, View, kept_directions, strangeness
 from disentangle.directions import METHODS
+from disentangle.directions.captions import spanned
 
 Json = dict[str, Any]
 
@@ -55,12 +57,15 @@ def amount(share: float) -> str:
 
 
 def moves(view: View, k: int) -> str:
-    """What a direction moves: ``"mostly size, 80 %"``; ``""`` where that is not known."""
+    """What a direction moves, and how far at -2 and at 2 sigma where that is a number: ``"mostly size, 80%, −0.31 …
+    +0.28 of its range"``; ``""`` where that is not known."""
     factor, purity = view.directions.moves[k], view.directions.purity
     if not factor or purity is None:
         return ""
     share = float(purity[k])
-    return f"{'mostly' if share >= 0.5 else 'partly'} {factor}, {amount(share)}"
+    span = view.directions.span(k)
+    far = f", {spanned(span)} of its range" if span else ""
+    return f"{'mostly' if share >= 0.5 else 'partly'} {factor}, {amount(share)}{far}"
 
 
 def row(view: View, k: int) -> Json:

@@ -19,7 +19,8 @@ from fastapi.responses import JSONResponse
 
 from disentangle.apps import renderings
 from disentangle.apps.edit import Edit
-from disentangle.apps.studio import POSITIONS, Studio, View, load_picture, picture
+from disentangle.apps.kept import load_picture
+from disentangle.apps.studio import POSITIONS, Studio, View, picture
 from disentangle.apps.traverse import compare, panel, scores
 from disentangle.apps.traverse.api import data_address
 from disentangle.errors import UserError

@@ -5,7 +5,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import gradio as gr
 
@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+Shown = tuple[str, Any, str]
+"""What a tab says, as HTML; whether its button to go on is there; the name of what was kept, or ``""``."""
 MOST_WAITING = 1024
 """Jobs that wait, of all visitors; Gradio's queue holds fewer."""
 PAUSE = 0.25
@@ -115,6 +117,31 @@ class Work:
             with self._lock:
                 if self._jobs.get(visitor) is job:
                     del self._jobs[visitor]
+
+    def shown(
+        self,
+        request: gr.Request,
+        begin: Callable[[], Callable[[Progress], tuple[str, str]]],
+        said: Callable[[tuple[str, str]], str],
+    ) -> "Iterator[Shown]":
+        """What a tab shows of a job while it goes on, and of what came of it.
+
+        Args:
+            request: the visitor's.
+            begin: gives the task, whose result is the name under which it is kept and more; may raise a UserError.
+            said: the result in words, as HTML.
+        """
+        hidden = gr.update(visible=False)
+        try:
+            task = begin()
+        except UserError as error:
+            yield words(str(error)), hidden, ""
+            return
+        for job in self.follow(str(request.session_hash), task):
+            if job.result is not None:
+                yield said(job.result), gr.update(visible=True), job.result[0]
+            else:
+                yield words(job.error) if job.error else bar(job), hidden, ""
 
     def stop(self, visitor: str) -> None:
         """Stop the visitor's job, whether it is under way or still waits for its turn."""

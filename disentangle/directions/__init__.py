@@ -5,10 +5,10 @@ from disentangle.directions.angles import principal_angles
 from disentangle.directions.discover import discover, natural_method, option_names, spectral_gaps
 from disentangle.directions.edits import combine, move, place
 from disentangle.directions.effects import Reader, largest_change, measure_effects
-from disentangle.directions.file import Directions
 from disentangle.directions.inversion import Inversion, invert
 from disentangle.directions.matching import Matches, match
 from disentangle.directions.methods import METHODS, Progress
+from disentangle.directions.record import Directions
 from disentangle.directions.stability import measure_seed_stability
 from disentangle.directions.step_sizes import measure_step_sizes
 

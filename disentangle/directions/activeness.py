@@ -3,10 +3,11 @@
 import dataclasses
 
 import torch
+from torch import Tensor
 
-from disentangle.directions.file import Directions
 from disentangle.directions.methods import Progress
-from disentangle.directions.moved import moved_pictures
+from disentangle.directions.moved import measured
+from disentangle.directions.record import Directions
 from disentangle.generator import Generator
 
 POSITIONS = (-2.0, 0.0, 2.0)
@@ -29,29 +30,20 @@ def measure_activeness(
     Args:
         generator: makes the pictures.
         directions: what to measure.
-        samples: latents to start from, the same for all directions.
-        seed: what they are drawn from.
-        batch: pictures made at a time.
-        progress: is told the share that is done and what is being done.
+        samples, seed, batch, progress: as in :func:`~disentangle.directions.moved.moved_pictures`.
 
     Returns:
         the same directions with ``activeness`` filled in; pictures being in [-1, 1], it lies between 0 and 8/9.
 
     Raises:
-        ValueError: where ``samples`` or ``batch`` is less than one.
-        UserError: where a picture is not finite.
+        ValueError, UserError: as :func:`~disentangle.directions.moved.moved_pictures` does.
     """
-    values = []
-    for parts in moved_pictures(
-        generator,
-        directions,
-        POSITIONS,
-        samples=samples,
-        seed=seed,
-        batch=batch,
-        what="activeness",
+
+    def variance(images: Tensor) -> float:
+        return float(images.cpu().flatten(2).double().var(dim=1, correction=0).mean())
+
+    values = measured(
+        generator, directions, POSITIONS, variance, samples=samples, seed=seed, batch=batch, what="activeness",
         progress=progress,
-    ):
-        images = torch.cat([part.float().cpu() for part in parts]).unflatten(0, (samples, len(POSITIONS)))
-        values.append(float(images.flatten(2).double().var(dim=1, correction=0).mean()))
-    return dataclasses.replace(directions, activeness=torch.tensor(values))
+    )  # fmt: skip
+    return dataclasses.replace(directions, activeness=values)

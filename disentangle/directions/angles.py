@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from disentangle.directions.file import Directions
+    from disentangle.directions.record import Directions
 
 
 def principal_angles(a: "Tensor | Directions", b: "Tensor | Directions") -> Tensor:

@@ -28,6 +28,11 @@ def signed(position: float) -> str:
     return "0" if number in ("+0", "-0", "+", "-") else number
 
 
+def spanned(span: tuple[float, float]) -> str:
+    """How far a value moves to either side, in shares of its range: ``"−0.31 … +0.28"``."""
+    return " … ".join(f"{round(share, 2) + 0.0:+.2f}" for share in span).replace("-", "−")
+
+
 def fitting(text: str, width: float, size: int) -> tuple[str, Font]:
     """A text that fits, and the font to draw it in.
 

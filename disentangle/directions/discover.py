@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from disentangle.directions.file import Directions
 from disentangle.directions.methods import METHODS, Found, Progress, Task, subspace_projections
+from disentangle.directions.record import Directions
 from disentangle.errors import check_seed, unknown_name
 from disentangle.generator import Encoder, Generator
 

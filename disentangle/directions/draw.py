@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from disentangle.directions.captions import built_in, fitting, signed
-from disentangle.directions.edits import place
-from disentangle.directions.file import Directions
+from disentangle.directions.edits import move
+from disentangle.directions.record import Directions
 from disentangle.generator import Generator
 from disentangle.pictures import grid, to_uint8
 
@@ -19,26 +19,27 @@ INK, FAINT, PAPER, LINE = (32, 33, 36), (120, 124, 130), (255, 255, 255), (226, 
 CAPTION, HEADER, PAD = 142, 34, 3
 MARGIN, TITLE, ROW = 14, 36, 72
 FRAMES, MILLISECONDS = 40, 60
+MOVED = "moved by, in sigma"
 
 
 @torch.no_grad()
 def traverse(
     generator: Generator, directions: Directions, k: int, latents: Tensor, positions: Sequence[float]
 ) -> Tensor:
-    """The pictures of every latent at every position along direction ``k``.
+    """The pictures of every latent moved along direction ``k`` by every amount, as a slider of the app moves it.
 
     Args:
         generator: makes the pictures.
         directions: along which.
         k: which of them.
         latents: ``(n, d)``.
-        positions: ``m`` of them, in units of sigma.
+        positions: ``m`` amounts, in units of sigma; at 0 is the latent itself.
 
     Returns:
         uint8 ``(n * m, c, h, w)``, on the CPU, the positions of the first latent first.
     """
     # One latent at a time: large pictures of many positions need not fit into memory at once.
-    return torch.cat([to_uint8(generator.synthesize(row)) for row in place(latents, directions, k, positions)])
+    return torch.cat([to_uint8(generator.synthesize(row)) for row in move(latents, directions, k, positions)])
 
 
 def strips(
@@ -48,7 +49,7 @@ def strips(
     order: Sequence[int] | None = None,
     columns: int = 7,
 ) -> Image.Image:
-    """A sheet with a row a direction, from -3 to 3 sigma, captioned with layer, singular value and activeness.
+    """A sheet with a row a direction, moved by -3 to 3 sigma, captioned with layer, singular value and activeness.
 
     Args:
         generator: makes the pictures.
@@ -78,7 +79,6 @@ def sheet(
     captions: Sequence[Sequence[str]],
     positions: Sequence[float],
     title: Sequence[str] = (),
-    heading: str = "position in sigma",
 ) -> Image.Image:
     """Rows of pictures with a caption at the left of each and the positions above.
 
@@ -88,7 +88,6 @@ def sheet(
         captions: of each row a name, and lines under it.
         positions: ``m`` of them, in units of sigma.
         title: of all, a name and what else there is to say, above everything.
-        heading: what the positions are.
 
     Returns:
         RGB; small pictures are enlarged by a whole number.
@@ -109,7 +108,7 @@ def sheet(
     pen = ImageDraw.Draw(drawn)
     if title:
         _title(pen, title, drawn.width)
-    pen.text((MARGIN, top + HEADER // 2 + 2), heading, font=built_in(13), fill=FAINT, anchor="lm")
+    pen.text((MARGIN, top + HEADER // 2 + 2), MOVED, font=built_in(13), fill=FAINT, anchor="lm")
     cell = (width - PAD) // columns
     for i, position in enumerate(positions):
         centre = CAPTION + PAD + i * cell + (cell - PAD) // 2

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from disentangle.directions.file import Directions
+from disentangle.directions.record import Directions
 
 
 def move(latents: Tensor, directions: Directions, k: int, amounts: Tensor | Sequence[float]) -> Tensor:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from disentangle.directions.file import Directions
 from disentangle.directions.methods import Progress
 from disentangle.directions.moved import moved_pictures
+from disentangle.directions.record import Directions
 from disentangle.generator import Generator
 
 POSITIONS = (-2.0, 0.0, 2.0)
@@ -27,6 +27,7 @@ def measure_effects(
     factors: Sequence[str],
     readable: Tensor,
     noise: Tensor | None = None,
+    scales: Sequence[Tensor | None] = (),
     samples: int = 64,
     positions: Sequence[float] = POSITIONS,
     seed: int = 0,
@@ -48,6 +49,11 @@ def measure_effects(
     times how readable the factor is: not better than of the data, and not better than the reader is sure of it on the
     generator's pictures, since a generator may not have learned the factor at all.
 
+    Of a factor whose values are ordered numbers it is also measured how far the value moves, in shares of its range:
+    the reader's expected value at the least and at the greatest position, less that where the position is nearest to
+    the middle, on average over the pictures. A reader that is unsure expects something near the middle of the range, so
+    that what it cannot read hardly seems to move.
+
     Args:
         generator: makes the pictures.
         directions: what to measure.
@@ -56,6 +62,8 @@ def measure_effects(
         readable: ``(f,)`` in [0, 1]: how well each can be read off the data, 0 for a reader that guesses.
         noise: ``(f,)`` in [0, 1]: how often the reader sees a factor change where it does not (see
             :func:`largest_change`); never by default.
+        scales: of each factor where its values lie in its range, ``(values,)`` from 0 to 1, or ``None`` where they are
+            no ordered numbers; by default none are.
         samples: latents to start from, the same for all directions.
         positions: at least two, in sigma.
         seed: what the latents are drawn from.
@@ -63,7 +71,8 @@ def measure_effects(
         progress: is told the share that is done and what is being done.
 
     Returns:
-        the same directions with ``factors``, ``effects`` and ``readable`` (off the generator's pictures) filled in.
+        the same directions with ``factors``, ``effects``, ``spans`` and ``readable`` (off the generator's pictures)
+        filled in.
         What leaks into other factors than the one that a direction moves most is ``1 - purity``.
 
     Raises:
@@ -76,7 +85,10 @@ def measure_effects(
     for name, values in (("readable", readable), ("noise", noise)):
         if tuple(values.shape) != (len(factors),) or not bool(((values >= 0) & (values <= 1)).all()):
             raise ValueError(f"expected {name} of {len(factors)} factors, in [0, 1], got {values.tolist()}")
-    shares, sureness = [], []
+    scales = list(scales) or [None] * len(factors)
+    if len(scales) != len(factors):
+        raise ValueError(f"expected a scale, or None, of each of {len(factors)} factors, got {len(scales)}")
+    shares, sureness, spans = [], [], []
     for parts in moved_pictures(
         generator, directions, positions, samples=samples, seed=seed, batch=batch, what="effects", progress=progress
     ):
@@ -86,11 +98,16 @@ def measure_effects(
         joined = [torch.cat(values).unflatten(0, (samples, len(positions))) for values in zip(*read, strict=True)]
         shares.append(torch.stack([largest_change(each).mean() for each in joined]).cpu())
         sureness.append(torch.stack([_sureness(each) for each in joined]).cpu())
+        spans.append(torch.stack([_span(*each, positions) for each in zip(joined, scales)]))
     wrong = noise.double()
     moved_by = ((torch.stack(shares) - wrong) / (1 - wrong).clamp_min(1e-6)).clamp(0, 1)
     readable = torch.minimum(readable.double(), torch.stack(sureness).mean(0))
     return dataclasses.replace(
-        directions, factors=tuple(factors), effects=(moved_by * readable).float(), readable=readable.float()
+        directions,
+        factors=tuple(factors),
+        effects=(moved_by * readable).float(),
+        readable=readable.float(),
+        spans=torch.stack(spans).float(),
     )
 
 
@@ -108,6 +125,16 @@ def largest_change(probabilities: Tensor) -> Tensor:
     between = torch.special.entr((p[:, :, None] + p[:, None, :]) / 2).sum(-1)
     divergence: Tensor = between - (entropy[:, :, None] + entropy[:, None, :]) / 2
     return (divergence.amax((1, 2)) / math.log(2)).clamp(0, 1)
+
+
+def _span(probabilities: Tensor, scale: Tensor | None, positions: Sequence[float]) -> Tensor:
+    """How far the expected value moves from the middle to the least and the greatest position; NaN without a scale."""
+    if scale is None:
+        return torch.full((2,), torch.nan, dtype=torch.float64)
+    values = (probabilities.double().cpu() @ scale.double()).mean(0)
+    order = sorted(range(len(positions)), key=lambda i: positions[i])
+    middle = min(order, key=lambda i: abs(positions[i]))
+    return values[[order[0], order[-1]]] - values[middle]
 
 
 def _sureness(probabilities: Tensor) -> Tensor:

@@ -16,6 +16,9 @@ Encode = Callable[[Tensor], Tensor]
 
 DRAWS = 16
 """Latents to choose a start from, where the encoder does not say all."""
+PLATEAU, RELEVANT = 30, 1e-4
+"""A search ends where so many steps have lowered the loss by less than this share of it: a picture of another kind than
+the generator's is as near then as it will be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +31,8 @@ class Inversion:
             for pictures in [-1, 1]; on the CPU, as the following.
         starts: ``(n, d)``: where the optimisation began: with an encoder that knows every latent, its codes.
         start_errors: ``(n,)``: the error there.
-        history: ``(n, steps + 1)``: the error before each step and after the last.
+        history: ``(n, steps + 1)``: the error before each step and after the last; NaN after a search has ended.
+        steps: ``(n,)`` int64: how many each search took, fewer than allowed where the loss had stopped falling.
     """
 
     latents: Tensor
@@ -36,6 +40,7 @@ class Inversion:
     starts: Tensor
     start_errors: Tensor
     history: Tensor
+    steps: Tensor
 
 
 def invert(
@@ -70,7 +75,8 @@ def invert(
         encode: pictures to latents ``(n, d)``, NaN for those it knows nothing about, which are drawn; all are drawn
             where it is ``None``. Of several draws, and the mean, the best is where the optimisation starts.
         distance: two batches of pictures to distances ``(n,)``, differentiable; none is taken if ``None``.
-        steps: of Adam, with a rate that falls to zero as half a cosine wave; 0 for the start alone.
+        steps: of Adam at most, with a rate that falls to zero as half a cosine wave; 0 for the start alone. A search
+            ends before where :data:`PLATEAU` of them have lowered the loss by less than :data:`RELEVANT` of it.
         learning_rate: of the first step, in standard deviations of the latents.
         perceptual_weight: of the distance.
         prior_weight: ``w``.
@@ -101,10 +107,10 @@ def invert(
         start = _start(loss, drawn, codes, told)
         results.append((start, *_descend(loss, start, steps, learning_rate, told)))
     starts, latents, errors, history = (list(parts) for parts in zip(*results))
-    tracks = torch.tensor(history, dtype=torch.float64)
-    return Inversion(
-        torch.cat(latents), torch.tensor(errors, dtype=torch.float64), torch.cat(starts), tracks[:, 0], tracks
-    )
+    tracks = torch.tensor([each + [math.nan] * (steps + 1 - len(each)) for each in history], dtype=torch.float64)
+    taken = torch.tensor([len(each) - 1 for each in history])
+    ends = torch.tensor(errors, dtype=torch.float64)
+    return Inversion(torch.cat(latents), ends, torch.cat(starts), tracks[:, 0], tracks, taken)
 
 
 class _Loss:
@@ -149,13 +155,15 @@ def _descend(
     latents = start.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([latents], lr=learning_rate)
     best, least, error, history = start, math.inf, math.nan, []
+    lowest: list[float] = []  # of the losses up to each step
     for step in range(steps + 1):
         with torch.enable_grad():
             total, squared = loss(latents)
         history.append(float(squared.detach()) ** 0.5)
         if float(total.detach()) < least:
             best, least, error = latents.detach().clone(), float(total.detach()), history[-1]
-        if step == steps:
+        lowest.append(least)
+        if step == steps or _is_level(lowest):
             break
         if told is not None:
             told(step / steps, f"step {step} of {steps}, error {history[-1]:.4f}")
@@ -163,5 +171,14 @@ def _descend(
         (latents.grad,) = torch.autograd.grad(total.sum(), latents)
         optimizer.step()
     if told is not None:
-        told(1.0, f"error {error:.4f}")
+        level = f", no nearer after {len(lowest) - 1} steps" if len(lowest) <= steps else ""
+        told(1.0, f"error {error:.4f}{level}")
     return best, error, history
+
+
+def _is_level(lowest: list[float]) -> bool:
+    """Whether the last steps have not lowered the loss by a share that is worth them."""
+    if len(lowest) <= PLATEAU:
+        return False
+    before, now = lowest[-1 - PLATEAU], lowest[-1]
+    return before - now < RELEVANT * abs(before)

@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from disentangle.directions.angles import angles_between, principal_angles
-from disentangle.directions.file import REPEATED_GAP, Directions
+from disentangle.directions.record import REPEATED_GAP, Directions
 
 
 @dataclass(frozen=True, eq=False)

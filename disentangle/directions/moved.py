@@ -1,13 +1,13 @@
 """The pictures that measurements of directions look at."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from disentangle.directions.edits import place
-from disentangle.directions.file import Directions
 from disentangle.directions.methods import Progress
+from disentangle.directions.record import Directions
 from disentangle.errors import UserError
 from disentangle.generator import Generator
 
@@ -50,6 +50,27 @@ def moved_pictures(
         if progress is not None:
             progress(k / len(directions), f"{what} of direction {k} of {len(directions)}")
         yield _pictures(generator, place(latents, directions, k, positions).flatten(0, 1), batch)
+
+
+def measured(
+    generator: Generator,
+    directions: Directions,
+    positions: Sequence[float],
+    value: Callable[[Tensor], float],
+    *,
+    samples: int,
+    seed: int,
+    batch: int,
+    what: str,
+    progress: Progress | None,
+) -> Tensor:
+    """A number of each direction, ``(k,)``: the value of its pictures ``(samples, m, c, h, w)``, float32; all else as
+    in :func:`moved_pictures`."""
+    parts = moved_pictures(
+        generator, directions, positions, samples=samples, seed=seed, batch=batch, what=what, progress=progress
+    )
+    shape = (samples, len(positions))
+    return torch.tensor([value(torch.cat([part.float() for part in each]).unflatten(0, shape)) for each in parts])
 
 
 def _pictures(generator: Generator, latents: Tensor, batch: int) -> Iterator[Tensor]:

@@ -6,10 +6,10 @@ import torch
 
 from disentangle.directions.angles import angles_between
 from disentangle.directions.discover import discover, option_names
-from disentangle.directions.file import Directions
 from disentangle.directions.matching import assign
 from disentangle.directions.methods import Progress
 from disentangle.directions.methods.base import MARGIN, within
+from disentangle.directions.record import Directions
 from disentangle.errors import UserError
 from disentangle.generator import Generator
 

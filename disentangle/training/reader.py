@@ -13,8 +13,8 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from torch import Tensor
 from disentangle.data import GridSet, ImageSet, LabelledSet
 from disentangle.data.files import cache
 from disentangle.data.identity import content_of, describe
+from disentangle.data.scales import scale_of
 from disentangle.directions import Progress, largest_change
 from disentangle.errors import UserError, check_seed
 from disentangle.models import FactorReader
@@ -107,6 +108,8 @@ class Reader:
         accuracy: ``(f,)``, the share of new pictures that it gets right.
         chance: ``(f,)``, the share of the most frequent value.
         noise: ``(f,)``, how often it sees the factor change among three new pictures that have it in common.
+        scales: of each factor where its values lie, ``(values,)`` from 0 to 1; ``None`` where they are no ordered
+            numbers.
     """
 
     network: FactorReader
@@ -114,6 +117,7 @@ class Reader:
     accuracy: Tensor
     chance: Tensor
     noise: Tensor
+    scales: tuple[Tensor | None, ...] = ()
 
     def __call__(self, images: Tensor) -> list[Tensor]:
         return self.network.read(images)
@@ -162,7 +166,7 @@ def factor_reader(
             _save(path, key, reader)
         except UserError as error:  # what was trained is of use all the same
             logger.warning("the reader of the factors is not kept for another time: %s", error)
-    return reader
+    return replace(reader, scales=Labels(data).scales)
 
 
 def train_reader(
@@ -206,6 +210,7 @@ class Labels:
         columns: places of the ``f`` factors among the set's.
         names: their names.
         classes: how many classes of each are told apart.
+        scales: where the classes lie, from 0 to 1, of factors that are ordered numbers: the mean of its values.
     """
 
     def __init__(self, data: LabelledSet) -> None:
@@ -213,6 +218,8 @@ class Labels:
         self.names = tuple(data.factor_names[column] for column in self.columns)
         self._sizes = torch.tensor([data.factor_sizes[column] for column in self.columns])
         self.classes = tuple(_classes(size) for size in self._sizes.tolist())
+        words = [data.factor_values[column] for column in self.columns]
+        self.scales = tuple(_scale(values, count) for values, count in zip(words, self.classes, strict=True))
 
     def of(self, factors: Tensor) -> Tensor:
         """Classes ``(n, f)`` of all factors ``(n, k)`` of pictures."""
@@ -314,6 +321,15 @@ def _classes(size: int) -> int:
     return next((count for count in range(MOST, MOST // 2 - 1, -1) if size % count == 0), MOST - 2)
 
 
+def _scale(values: Sequence[str], classes: int) -> Tensor | None:
+    """Where the classes of a factor lie, if its values are ordered numbers."""
+    scale = scale_of(values)
+    if scale is None:
+        return None
+    members = torch.arange(len(values)) * classes // len(values)
+    return torch.stack([scale[members == each].mean() for each in range(classes)])
+
+
 def _key(data: LabelledSet, settings: ReaderSettings) -> dict[str, Any]:
     """All that decides a reader, as JSON holds it."""
     described = describe(data) | {"content": content_of(data), "values": list(data.factor_sizes)}
@@ -339,10 +355,12 @@ def _load(path: Path, key: dict[str, Any], device: torch.device | None) -> Reade
         if record["key"] != key or record["weights"] != hash_network(path):
             return None
         network = load_network(path)
-        measured = [torch.tensor(record[name]) for name in ("accuracy", "chance", "noise")]
+        accuracy, chance, noise = (torch.tensor(record[name]) for name in ("accuracy", "chance", "noise"))
         factors = tuple(record["factors"])
     except (OSError, ValueError, KeyError, TypeError):  # a UserError is a ValueError
         return None
-    if not isinstance(network, FactorReader) or any(tuple(each.shape) != (len(factors),) for each in measured):
+    if not isinstance(network, FactorReader) or {(len(factors),)} != {
+        tuple(each.shape) for each in (accuracy, chance, noise)
+    }:
         return None
-    return Reader(network.to(device=device).eval().requires_grad_(False), factors, *measured)
+    return Reader(network.to(device=device).eval().requires_grad_(False), factors, accuracy, chance, noise)

@@ -15,10 +15,11 @@ from disentangle.apps.directions import command
 from disentangle.apps.directions.adopt import from_arrays
 from disentangle.apps.directions.merge import merge
 from disentangle.apps.directions.places import place_of
-from disentangle.apps.directions.sources import FILE
 from disentangle.apps.discoveries import table
 from disentangle.directions import Directions, discover
+from disentangle.directions.file import FILE
 from disentangle.errors import UserError
+from disentangle.training import files
 from disentangle.training.run import Run
 from tests.runs import gan_run
 
@@ -146,6 +147,26 @@ def test_merging_again_replaces_nothing_and_takes_no_merge_in(
     more = kept(run, "more")
     assert (len(more), more.method) == (36, "random + subspace"), "a merge that is named is taken"
     assert set(more.layers) <= set(kept(run, "both").layers) | {f"layer {i} (random)" for i in (1, 2, 3)}
+
+
+def test_what_another_process_is_writing_is_not_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "PATIENCE", 0.1)
+    folder = run.path / "directions" / "both"
+    kept(run, "random").save(folder)
+    np.save(tmp_path / "mine.npy", np.eye(26)[:2])
+    commands = (
+        ["merge", str(run.path), "--out", "both", "--force"],
+        ["import", str(tmp_path / "mine.npy"), "--run", str(run.path), "--out", "both", "--force"],
+    )
+    for arguments in commands:
+        before = (folder / FILE).read_bytes()
+        with files.locked(folder), pytest.raises(UserError, match=f"another process is writing to {folder}"):
+            command.main(arguments)
+        assert (folder / FILE).read_bytes() == before
+        command.main(arguments)
+        assert (folder / FILE).read_bytes() != before
 
 
 def test_one_damaged_file_hides_no_other(

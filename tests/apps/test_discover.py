@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import math
 import re
 import threading
 from dataclasses import replace
@@ -319,6 +320,7 @@ def test_the_table_fits_a_terminal_and_says_all_in_short() -> None:
         factors=("object hue", "wall"),
         effects=torch.tensor([[0.2, 0.6], [0.9, 0.0], [0.01, 0.0], [0.0, 0.0]]),
         readable=one[:2],
+        spans=torch.tensor([[[math.nan] * 2, [-0.314, 0.28]]] * k),
         names=("", "[bold]x", "", ""),
     )
     file = io.StringIO()
@@ -327,6 +329,7 @@ def test_the_table_fits_a_terminal_and_says_all_in_short() -> None:
     assert [line.split() for line in lines[1:]] == [
         ["#", "direction", "value", "share", "gap", "turns", "active", "step", "moves", "purity", "doubts"],
         ["0", "layer", "1", "·", "#1", "12.3", "50%", "0.270", "2°", "0.062", "0.25", "wall", "0.75"],
+        ["−.31…+.28"],
         ["1", "[bold]x", "9", "20%", "0.000", "45°", "0.05", "0.5", "object", "hue", "1", "repeated"],
         ["layer", "1", "unstable"],
         ["2", "layer", "1", "·", "#3", "9", "20%", "0.000", "7°", "0.04", "0.75", "–", "repeated"],

@@ -15,6 +15,7 @@ from disentangle.apps.studio import Studio, picture
 from disentangle.errors import UserError
 from disentangle.models import HSpaceDiffusion
 from disentangle.training.draws import seeded
+from disentangle.training.files import locked
 from disentangle.training.run import Run
 
 OPTIONS = ("--codes", "2", "--steps", "2", "--pictures", "6", "--data", "digits", "--seed", "4", "--device", "cpu")
@@ -69,6 +70,14 @@ def test_a_published_pipeline_is_discovered_scored_steered_and_trained_further(
     trained = Run.open(path).load_generator(ema=False).unet.conv_out.weight
     change = (trained - expected.unet.conv_out.weight).abs().max()
     assert 0 < change < 1e-4, "training goes on from the published weights"
+
+
+def test_a_folder_that_another_process_fills_is_left_to_it(pipeline: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    with locked(out), pytest.raises(UserError, match=f"another process is training in {out}"):
+        run_command(["import", str(pipeline), "--out", str(out), *OPTIONS])
+    assert list(out.iterdir()) == []
 
 
 def test_what_cannot_be_imported_leaves_nothing_behind(pipeline: Path, tmp_path: Path) -> None:

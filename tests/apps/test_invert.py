@@ -13,8 +13,9 @@ from PIL import Image
 
 from disentangle.apps import invert, render
 from disentangle.apps.edit import Edit
+from disentangle.apps.kept import load_picture
 from disentangle.apps.pictures import PIXELS, fit_image, load_image
-from disentangle.apps.studio import Studio, load_picture, picture
+from disentangle.apps.studio import Studio, picture
 from disentangle.errors import UserError
 from disentangle.pictures import png_bytes, to_pil, to_uint8
 from tests.runs import gan_run, vae_run

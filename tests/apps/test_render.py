@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from disentangle.apps import cli, render, renderings
+from disentangle.apps.discover import drawn as draw_discovered
 from disentangle.apps.edit import Edit
 from disentangle.apps.studio import Studio, View, picture
 from disentangle.directions import Directions, discover
@@ -77,6 +78,15 @@ def test_strips_and_sheets_are_made_of_the_pictures_of_edits(view: View) -> None
     caption = np.asarray(drawn)[TITLE + HEADER + 1 :, :CAPTION]
     for row in (caption[:100], caption[103:]):
         assert (row < 128).any(), "each row has a caption"
+
+
+def test_discovery_draws_what_a_slider_shows(view: View) -> None:
+    drawn = draw_discovered(view.generator, view.directions, [4], seed=5)["strips.png"]
+    strip = Image.open(io.BytesIO(drawn)).convert("RGB")
+    for column, position in ((0, -3.0), (3, 0.0), (5, 2.0)):
+        shown = pixels(strip, view, CAPTION + PAD + column * 99, HEADER + 1 + PAD).astype(int)
+        expected = picture(view, Edit("grey", "subspace", ((4, position),), seed=5))[0].numpy()
+        assert np.abs(shown - expected).max() <= 1, position  # made among others, a shade may differ
 
 
 def test_a_loop_swings_between_its_ends_and_closes(view: View) -> None:

@@ -1,20 +1,17 @@
 """Runs as the app opens them: what is cached, changed or refused; and pictures that are always the same."""
 
 import dataclasses
-import json
-import os
 import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors.torch
 import torch
 
 from disentangle.apps import studio as rooms
 from disentangle.apps.edit import Edit
-from disentangle.apps.studio import KeptPicture, Studio, keep_picture, load_picture, picture, pictures
+from disentangle.apps.studio import Studio, picture
 from disentangle.directions import Directions, discover
 from disentangle.errors import UserError
 from disentangle.pictures import to_uint8
@@ -259,35 +256,3 @@ def test_pictures_of_many_threads_are_the_same_to_the_bit(studio: Studio, thread
     finally:
         torch.set_num_threads(before)
     assert wrong == []
-
-
-def test_a_kept_picture_is_where_an_edit_starts(studio: Studio, runs: Path) -> None:
-    view = studio.open("grey", "subspace")
-    latents = torch.full((1, view.generator.latent_size), 0.25)
-    original = torch.zeros(1, 32, 32, dtype=torch.uint8)
-    name = keep_picture(view.run, KeptPicture(latents, original, view.weights, 0.5))
-    assert keep_picture(view.run, KeptPicture(latents, original, view.weights, 0.5)) == name
-    assert pictures(view.run) == [name]
-    kept = load_picture(view.run, name)
-    assert torch.equal(kept.latents, latents)
-    assert kept.error == 0.5
-    assert torch.equal(rooms.start(view, Edit("grey", picture=name, truncation=0.5)), latents / 2)
-    file = runs / "grey" / "pictures" / f"{name}.safetensors"
-    for damage in (
-        {"latents": latents * torch.nan, "original": original},
-        {"latents": latents[0], "original": original},
-        {"latents": latents},
-    ):
-        described = {"picture": json.dumps({"weights": view.weights, "error": 0.5})}
-        file.write_bytes(safetensors.torch.save(damage, described))
-        with pytest.raises(UserError, match="is damaged"):
-            load_picture(view.run, name)
-    file.write_bytes(os.urandom(100))
-    with pytest.raises(UserError, match="is damaged"):
-        load_picture(view.run, name)
-    keep_picture(view.run, KeptPicture(latents, original, "0" * 64, 0.5))
-    other = next(found for found in pictures(view.run) if found != name)
-    with pytest.raises(UserError, match="other weights"):
-        picture(view, Edit("grey", picture=other))
-    with pytest.raises(UserError, match="no inverted picture 'none'"):
-        load_picture(view.run, "none")

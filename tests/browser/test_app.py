@@ -1,15 +1,9 @@
-"""The web app in a real browser: what people do with it, that nothing comes from elsewhere, and how it looks.
-
-A screenshot of every view is written to the folder that ``DISENTANGLE_SCREENSHOTS`` names, or to a temporary one.
-"""
+"""The web app in a real browser: what people do with it."""
 
 import hashlib
-import importlib.util
-import json
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,153 +12,16 @@ import pytest
 from PIL import Image
 
 from disentangle.apps.edit import Edit
-from disentangle.apps.studio import Studio, picture
+from disentangle.apps.studio import Studio
 from disentangle.apps.traverse.launch import launch
-from disentangle.pictures import png_bytes, to_pil
-from tests.runs import gan_run, vae_run
+from tests.browser.acts import SLIDER, expected, go, press, settled, shown, wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
-
-    from disentangle.apps.traverse.server import Serving
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 EVIL = "<img src=x onerror=alert(1)>"
-PATIENCE = 60_000
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two untrained runs, and one that is damaged."""
-    runs = tmp_path_factory.mktemp("runs")
-    gan_run(runs / "grey")
-    vae_run(runs / "vivid")
-    next(gan_run(runs / "hurt").path.glob("checkpoints/*/ema/*.safetensors")).write_bytes(b"cut")
-    rows = [{"step": 10 * i, "log10_kappa/layer 1": 3 - 0.1 * i} for i in range(9)]
-    (runs / "grey" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return runs
-
-
-@pytest.fixture(scope="module")
-def serving(runs: Path) -> "Iterator[Serving]":
-    """The app."""
-    serving = launch(runs, 0, block=False)
-    yield serving
-    serving.close()
-
-
-@pytest.fixture(scope="module")
-def browser(require: Callable[[object, str], None]) -> "Iterator[Browser]":
-    """Debian's Chromium."""
-    require(CHROMIUM, "chromium is not installed (Debian: chromium)")
-    require(importlib.util.find_spec("playwright"), "playwright is not installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the screenshots go."""
-    folder = Path(os.environ.get("DISENTANGLE_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-class Watch:
-    """What a browser context asked for, and what went wrong in it."""
-
-    def __init__(self, context: "BrowserContext", address: str) -> None:
-        self.elsewhere: list[str] = []
-        self.errors: list[str] = []
-        self.address = address
-        context.on("request", lambda request: self._asked(request.url))
-        context.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        context.on("weberror", lambda error: self.errors.append(str(error.error)))
-        context.on("response", lambda answer: self.errors.append(answer.url) if answer.status >= 500 else None)
-
-    def _asked(self, url: str) -> None:
-        if not url.startswith((self.address, "data:", "blob:")):
-            self.elsewhere.append(url)
-
-
-@pytest.fixture
-def visit(browser: "Browser", serving: "Serving") -> "Iterator[Callable[..., Page]]":
-    """Open a page in a session of its own; afterwards nothing may have come from elsewhere, and no error be told."""
-    opened: list[tuple[BrowserContext, Watch]] = []
-
-    def visit(query: str = "", dark: bool = False, size: dict[str, int] | None = None, address: str = "") -> "Page":
-        context = browser.new_context(
-            viewport=size or DESKTOP,  # type: ignore[arg-type]
-            color_scheme="dark" if dark else "light",
-        )
-        address = address or serving.local_url
-        opened.append((context, Watch(context, address)))
-        context.set_default_timeout(PATIENCE)
-        page = context.new_page()
-        page.goto(address + query)
-        return page
-
-    yield visit
-    for context, watch in opened:
-        context.close()
-        assert watch.elsewhere == []
-        assert [error for error in watch.errors if "400 (Bad Request)" not in error] == []
-
-
-def shown(page: "Page", query: str = "", within: str = ".d-explore .d-moved") -> str:
-    """Hash of the big picture's bytes, once the one that the address means is there."""
-    page.wait_for_function(
-        "(within) => document.querySelector(`${within} img`)?.naturalWidth > 0",
-        arg=within,
-    )
-    source = "async (within) => { const image = document.querySelector(`${within} img`);"
-    source += "const bytes = await (await fetch(image.src)).arrayBuffer(); return Array.from(new Uint8Array(bytes)); }"
-    return hashlib.sha256(bytes(page.evaluate(source, within))).hexdigest()
-
-
-def expected(runs: Path, edit: Edit) -> str:
-    """Hash of the bytes that an edit means."""
-    view = Studio(runs).open(edit.run, edit.directions)
-    return hashlib.sha256(png_bytes(to_pil(picture(view, edit)))).hexdigest()
-
-
-def settled(page: "Page") -> Edit:
-    """The edit that the address bar says, once it says what the sliders do."""
-    page.wait_for_timeout(400)
-    return Edit.from_query(page.url)
-
-
-def wait_until(page: "Page", condition: Callable[[], bool], what: str) -> None:
-    for _ in range(PATIENCE // 50):
-        if condition():
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"waited in vain for {what}")
-
-
-def press(page: "Page", slider: str, key: str, times: int) -> None:
-    page.locator(slider).first.focus()
-    for _ in range(times):
-        page.keyboard.press(key)
-
-
-def go(page: "Page", tab: str) -> None:
-    page.get_by_role("tab", name=tab).click()
-
-
-def fits(page: "Page") -> bool:
-    return bool(page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
-
-
-SLIDER = ".d-explore .d-slider input"
 
 
 def test_explore(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
@@ -287,6 +144,23 @@ def test_compare(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
     assert settled(page).run == "vivid"
 
 
+def test_a_slider_moves_both_the_same_way(visit: "Callable[..., Page]", runs: Path) -> None:
+    found = Studio(runs).open("grey", "subspace").directions
+    replace(found, vectors=-found.vectors).save(runs / "grey" / "directions" / "round")
+    page = visit("?run=grey")
+    shown(page)
+    go(page, "Compare")
+    page.wait_for_selector(".d-message:has-text('hurt')")
+    page.select_option(".d-side:nth-child(2) [name=run]", "grey")
+    page.wait_for_selector(".d-side:nth-child(2) [name=directions] option[value=round]", state="attached")
+    page.select_option(".d-side:nth-child(2) [name=directions]", "round")
+    page.wait_for_selector(".d-compare .d-turned")
+    sides = [f".d-side:nth-child({i}) .d-moved" for i in (1, 2)]
+    before = shown(page, within=sides[0])
+    press(page, ".d-compare .d-slider input", "ArrowRight", 40)
+    wait_until(page, lambda: before != shown(page, within=sides[0]) == shown(page, within=sides[1]), "the same picture")
+
+
 def test_scores(visit: "Callable[..., Page]", shots: Path) -> None:
     page = visit("?run=grey")
     shown(page)
@@ -361,141 +235,3 @@ def test_a_picture_is_brought_inverted_and_steered(
     wait_until(page, lambda: shown(page) == expected(runs, edit), "the moved picture")
     again = visit(f"?{edit.to_query()}")
     wait_until(again, lambda: shown(again) == shown(page), "the link's picture")
-
-
-def test_a_damaged_or_missing_run_is_named_and_the_page_goes_on(visit: "Callable[..., Page]") -> None:
-    page = visit("?run=grey")
-    before = shown(page)
-    page.select_option(".d-explore [name=run]", "hurt")
-    page.wait_for_selector(".d-message:has-text('hurt')")
-    assert page.input_value(".d-explore [name=run]") == "grey"
-    assert shown(page) == before
-    odd = visit("?run=grey&directions=subspace&move=99:1,0:50,1:nan,2:1&seed=9007199254740993&truncation=9")
-    odd.wait_for_selector(
-        ".d-message:has-text('Left out: move=1:nan, truncation=9, seed=9007199254740993, move=99:1, move=0:50')"
-    )
-    assert settled(odd).coordinates == ((2, 1.0),)
-    gone = visit("?run=gone")
-    gone.wait_for_selector(".d-message:has-text('no run gone')")
-    gone.select_option(".d-explore [name=run]", "vivid")
-    shown(gone)
-
-
-def test_no_runs_say_what_to_type(visit: "Callable[..., Page]", tmp_path: Path, shots: Path) -> None:
-    empty = launch(tmp_path / "nothing", 0, block=False)
-    try:
-        page = visit(address=empty.local_url)
-        page.wait_for_selector(".d-empty :text('disentangle train scenes-beta-tcvae')")
-        page.screenshot(path=shots / "empty.png")
-        assert not page.locator(".d-explore [name=run]").is_visible()
-        for tab in ("Compare", "Picture", "Scores", "Discover"):
-            go(page, tab)
-            page.wait_for_selector(".d-empty:visible :text('disentangle train scenes-beta-tcvae')")
-        page.locator("#discover-start").click()
-        page.wait_for_selector("#discover-shown :text('choose a run first')")
-    finally:
-        empty.close()
-
-
-def test_two_sessions_share_nothing(visit: "Callable[..., Page]") -> None:
-    one, two = visit("?run=grey"), visit("?run=grey")
-    before = shown(one)
-    assert shown(two) == before
-    press(one, SLIDER, "ArrowRight", 25)
-    wait_until(one, lambda: shown(one) != before, "the first to move")
-    two.wait_for_timeout(300)
-    assert shown(two) == before
-
-
-@pytest.mark.parametrize(
-    ("name", "size", "dark"), [("phone", PHONE, False), ("phone-dark", PHONE, True), ("dark", DESKTOP, True)]
-)
-def test_it_fits_in_light_and_dark(
-    visit: "Callable[..., Page]", shots: Path, name: str, size: dict[str, int], dark: bool
-) -> None:
-    page = visit("?run=grey&directions=subspace&seed=3", dark=dark, size=size)
-    shown(page)
-    press(page, SLIDER, "ArrowRight", 20)
-    page.wait_for_selector(".d-cells img")
-    page.wait_for_timeout(300)
-    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    red = int(re.findall(r"\d+", background)[0])
-    assert (red < 60) == dark
-    if size is PHONE:
-        page.locator(SLIDER).nth(8).scroll_into_view_if_needed()
-        page.mouse.wheel(0, 300)
-        page.wait_for_timeout(200)
-        assert page.evaluate("window.scrollY") > 100
-        top = page.evaluate("document.querySelector('.d-explore .d-moved').getBoundingClientRect().top")
-        assert 0 <= top < 80, "the picture stays in sight"
-    page.screenshot(path=shots / f"{name}-explore.png")
-    for tab in ("Compare", "Picture", "Scores", "Discover"):
-        page.evaluate("window.scrollTo(0, 0)")
-        go(page, tab)
-        page.wait_for_timeout(500)
-        assert fits(page), f"{tab} scrolls sideways"
-        page.screenshot(path=shots / f"{name}-{tab.lower()}.png")
-
-
-def test_the_keyboard_reaches_everything(visit: "Callable[..., Page]") -> None:
-    page = visit("?run=grey&directions=subspace")
-    shown(page)
-    page.locator(".d-explore [name=run]").focus()
-    seen = []
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        seen.append(
-            page.evaluate(
-                "document.activeElement.name || document.activeElement.type || document.activeElement.tagName"
-            )
-        )
-    for wanted in ("directions", "reset", "more", "seed", "truncation", "range", "SUMMARY", "strip", "grid"):
-        assert wanted in seen, wanted
-    unnamed = page.evaluate(
-        "[...document.querySelectorAll('.d-app img')].filter((image) => image.src && !image.alt).length"
-    )
-    assert unnamed == 0
-    for name in ("Truncation", "Link to this picture", "Seed"):
-        assert page.locator(".d-explore").get_by_label(name, exact=True).is_visible(), name
-    chosen = page.locator(".d-gallery button")
-    assert page.locator(".d-gallery button[tabindex='0']").count() == 1, "one stop for all samples"
-    chosen.first.focus()
-    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "Enter"):
-        page.keyboard.press(key)
-    assert settled(page).seed == 1
-
-
-def test_a_dragged_slider_queues_no_stale_work(visit: "Callable[..., Page]", runs: Path) -> None:
-    page = visit("?run=grey&directions=subspace")
-    shown(page)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if "picture.png?" in request.url else None)
-    moves = """async () => {
-      const slider = document.querySelector(".d-explore .d-slider input");
-      for (let i = 1; i <= 50; i++) {
-        slider.value = i * 0.05; slider.dispatchEvent(new Event("input", { bubbles: true }));
-        if (i % 10 === 0) await new Promise((done) => setTimeout(done, 5));
-      }
-    }"""
-    page.evaluate(moves)
-    edit = settled(page)
-    wait_until(page, lambda: shown(page) == expected(runs, edit), "the last position")
-    assert edit.coordinates[0][1] == 2.5
-    assert len(asked) < 20, "positions passed over are not asked for"
-
-
-def test_it_ends_in_silence_while_a_page_is_open(
-    browser: "Browser", runs: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    serving = launch(runs, 0, block=False)
-    page = browser.new_page()
-    try:
-        page.goto(f"{serving.local_url}?run=grey")
-        shown(page)
-        page.wait_for_timeout(500)
-        serving.close()
-        assert not serving.thread.is_alive()
-    finally:
-        page.close()
-        serving.close()
-    assert "ERROR" not in capfd.readouterr().err  # uvicorn's, of connections that do not end

@@ -46,7 +46,7 @@ def test_the_dataclass_refuses_what_does_not_fit(directions: Directions) -> None
 def test_the_dataclass_refuses_numbers_that_are_none(directions: Directions, name: str) -> None:
     filled = dataclasses.replace(
         directions, factors=("hue",), **{name: torch.ones(5) for name in MEASURED[:5]},
-        effects=torch.ones(5, 1), readable=torch.ones(1),
+        effects=torch.ones(5, 1), spans=torch.ones(5, 1, 2), readable=torch.ones(1),
     )  # fmt: skip
     for value in (math.nan, -math.inf, math.inf):
         wrong = getattr(filled, name).clone()
@@ -54,7 +54,14 @@ def test_the_dataclass_refuses_numbers_that_are_none(directions: Directions, nam
         if (name, value) == ("gaps", math.inf):
             assert dataclasses.replace(filled, gaps=wrong).gaps[-1] == math.inf
             continue
-        with pytest.raises(ValueError, match=f"expected {name} of finite numbers, got 1 of [15] that are not"):
+        if name == "spans" and math.isnan(value):
+            assert dataclasses.replace(filled, spans=wrong).span(4, "hue") is None
+            wrong[0, 0, 0] = value  # without the other one
+            with pytest.raises(ValueError, match="expected spans of finite numbers, got 1 of 10 that are not"):
+                dataclasses.replace(filled, spans=wrong)
+            continue
+        count = "2 of 10" if name == "spans" else "1 of [15]"
+        with pytest.raises(ValueError, match=f"expected {name} of finite numbers, got {count} that are not"):
             dataclasses.replace(filled, **{name: wrong})  # type: ignore[arg-type]
 
 
@@ -165,6 +172,7 @@ def test_take_keeps_everything_of_those_taken(directions: Directions) -> None:
         readable=torch.ones(2),
         **{name: torch.arange(5.0) for name in MEASURED[:5]},  # type: ignore[arg-type]
         effects=torch.arange(10.0).view(5, 2),
+        spans=torch.arange(20.0).view(5, 2, 2),
     )
     some = full.take([4, 1, 4])
     assert some.vectors.argmax(1).tolist() == [1, 4]

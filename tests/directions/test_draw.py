@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from disentangle.directions import Directions, discover, measure_activeness, place
+from disentangle.directions import Directions, discover, measure_activeness, move
 from disentangle.directions.draw import CAPTION, FRAMES, HEADER, PAD, gif_bytes, loop, scale_for, strips
 from disentangle.pictures import to_uint8
 from tests.fakes import LinearGenerator
@@ -38,7 +38,7 @@ def test_strips(generator: LinearGenerator, directions: Directions) -> None:
     block = 2 * (96 + PAD) + PAD + 1
     assert sheet.size == (CAPTION + 7 * (96 + PAD) + PAD, HEADER + 3 * block)
     for row, k in enumerate([2, 0, 1]):
-        expected = to_uint8(generator.synthesize(place(latents, directions, k, range(-3, 4)).flatten(0, 1)))
+        expected = to_uint8(generator.synthesize(move(latents, directions, k, range(-3, 4)).flatten(0, 1)))
         for n, column in ((0, 0), (0, 3), (1, 6)):
             left = CAPTION + PAD + column * (96 + PAD)
             top = HEADER + row * block + 1 + PAD + n * (96 + PAD)
@@ -61,7 +61,7 @@ def test_the_loop_starts_in_the_middle_and_closes(generator: LinearGenerator, di
     assert len(frames) == FRAMES
     corner = (PAD, HEADER + PAD)
     for index, position in ((0, 0.0), (10, 3.0), (20, 0.0), (30, -3.0)):
-        picture = to_uint8(generator.synthesize(place(latents, directions, 1, [position])[:, 0]))[0]
+        picture = to_uint8(generator.synthesize(move(latents, directions, 1, [position])[:, 0]))[0]
         drawn = cell(frames[index], generator, *corner)
         # the sine of a multiple of pi is zero only up to rounding, which may move a pixel by one grey
         assert np.abs(drawn.astype(int) - picture.permute(1, 2, 0).numpy().astype(int)).max() <= 1

@@ -96,6 +96,34 @@ def test_the_divergence_is_jensen_and_shannon_s() -> None:
     assert float(largest_change(torch.tensor([[p, q]])[..., order])) == pytest.approx(expected), "whatever the order"
 
 
+def between(pictures: Tensor) -> list[Tensor]:
+    """Reads each pixel as a number from -10 to 10 by the two of 21 values that it lies between."""
+    place = (pictures[:, 0, 0] + 10).clamp(0, 20)
+    low = place.floor().long().clamp(max=19)
+    share = place - low
+    one_hot = torch.nn.functional.one_hot
+    both = one_hot(low, 21) * (1 - share)[..., None] + one_hot(low + 1, 21) * share[..., None]
+    return list(both.unbind(1))
+
+
+def test_how_far_a_value_moves_is_that_of_the_linear_generator() -> None:
+    scale = torch.linspace(0, 1, 21, dtype=torch.float64)
+    kind = {"factors": NAMES, "readable": torch.ones(2), "samples": 40}
+    found = measure_effects(TwoPatches(), axes(), between, scales=(scale, scale), positions=(2, -2, 0), **kind)
+    # Two sigma of latent 0 are two of the 20 units of the left pixel; of latent 1 one of the left and two of the right.
+    expected = torch.tensor([[0.1, 0.0], [0.05, 0.1], [0.0, 0.0]])
+    assert found.spans is not None
+    torch.testing.assert_close(found.spans, torch.stack([-expected, expected], dim=2), atol=1e-6, rtol=0)
+    assert found.span(1, "left") == pytest.approx((-0.05, 0.05), abs=1e-6)
+    turned = measure_effects(TwoPatches(), axes(), between, scales=(scale.flip(0), None), **kind)
+    assert turned.span(0, "left") == pytest.approx((0.1, -0.1), abs=1e-6)
+    assert turned.span(1, "right") is None
+    assert turned.spans is not None
+    assert bool(turned.spans[:, 1].isnan().all())
+    unordered = measure_effects(TwoPatches(), axes(), between, **kind)
+    assert unordered.span(0, "left") is None
+
+
 def test_batches_seed_and_progress() -> None:
     told: list[float] = []
 
@@ -119,6 +147,7 @@ def test_batches_seed_and_progress() -> None:
         ({"positions": (0.0,)}, "two positions"),
         ({"readable": torch.ones(3)}, "expected readable of 2 factors"),
         ({"noise": torch.tensor([0.0, 1.5])}, "expected noise of 2 factors"),
+        ({"scales": (None,)}, "expected a scale, or None, of each of 2 factors, got 1"),
         ({"factors": ("one",), "readable": torch.ones(1)}, "expected a reader of 1 factors, got one of 2"),
     ],
 )

@@ -22,7 +22,7 @@ def directions() -> Directions:
     """With everything that can be measured and written."""
     found = discover(LinearGenerator(), "weights", seed=4, weights="a" * 64)
     draw = torch.Generator().manual_seed(0)
-    shapes = dict.fromkeys(MEASURED, (6,)) | {"effects": (6, 2), "readable": (2,)}
+    shapes = dict.fromkeys(MEASURED, (6,)) | {"effects": (6, 2), "spans": (6, 2, 2), "readable": (2,)}
     measured = {name: torch.rand(shape, generator=draw) for name, shape in shapes.items()}
     filled = dataclasses.replace(found, factors=("hue", "größe"), **measured)  # type: ignore[arg-type]
     return filled.rename(2, "smile", 'what a "smile"\n<b>☺</b>').rename(5, "größer → kleiner")
@@ -129,12 +129,33 @@ def test_safetensors_without_a_description(tmp_path: Path) -> None:
             Directions.load(path)
 
 
-@pytest.mark.parametrize("version", [0, 1, 3, "2", None])
+def test_a_file_from_before_there_were_spans_is_read(directions: Directions, tmp_path: Path) -> None:
+    directions.save(tmp_path / "old.safetensors")
+    tensors = safetensors.torch.load((tmp_path / "old.safetensors").read_bytes())
+    del tensors["spans"]
+    words = described(tmp_path / "old.safetensors") | {"version": 2}
+    rewrite(tmp_path / "old.safetensors", words | {"checksum": _checksum(tensors, words)}, tensors)
+    loaded = Directions.load(tmp_path / "old.safetensors")
+    assert_same(loaded, dataclasses.replace(directions, spans=None))
+    assert loaded.span(0, "hue") is None
+
+
+def test_a_factor_without_order_has_no_span(directions: Directions, tmp_path: Path) -> None:
+    assert directions.spans is not None
+    spans = directions.spans.clone()
+    spans[:, 1] = torch.nan
+    dataclasses.replace(directions, spans=spans).save(tmp_path)
+    loaded = Directions.load(tmp_path)
+    assert loaded.span(3, "hue") == pytest.approx(spans[3, 0].tolist())
+    assert loaded.span(3, "größe") is None
+
+
+@pytest.mark.parametrize("version", [0, 1, 4, "2", None])
 def test_another_version(directions: Directions, tmp_path: Path, version: object) -> None:
     path = tmp_path / "d.safetensors"
     directions.save(path)
     rewrite(path, described(path) | {"version": version})
-    with pytest.raises(UserError, match=f"of version {version}, possible: 2"):
+    with pytest.raises(UserError, match=f"of version {version}, possible: 2 and 3"):
         Directions.load(path)
 
 
