@@ -94,10 +94,9 @@ def main(argv: Sequence[str]) -> None:
         name = keep_picture(run, found.kept)
         drawing = run.path / "pictures" / f"{name}.png"
         write_atomic(drawing, png_bytes(before_and_after(found)))
-        begun = "encoder alone" if found.encoded else "best of the draws"
         error, before = found.kept.error, float(found.inversion.start_errors[0])
         link = Edit(run.name, picture=name, weights=found.kept.weights[:12]).to_query()
-        sys.stdout.write(f"{path}: error {before:.4f} ({begun}) -> {error:.4f} ({taken(found, steps)})\n")
+        sys.stdout.write(f"{path}: error {before:.4f} ({found.begun}) -> {error:.4f} ({taken(found, steps)})\n")
         sys.stdout.write(f"{drawing}\n?{link}\n")
 
 
@@ -110,14 +109,14 @@ class Found:
         inversion: how it went.
         start: uint8 ``(c, h, w)``, what the generator makes of the latents that the search started from …
         result: … and of those that it found.
-        encoded: whether an encoder said where to start.
+        begun: what said where to start, in words.
     """
 
     kept: KeptPicture
     inversion: Inversion
     start: Tensor
     result: Tensor
-    encoded: bool
+    begun: str
 
 
 def search(
@@ -159,9 +158,14 @@ def search(
         made = generator.synthesize(generator.sample_latents(1, torch.Generator().manual_seed(0)))
     original = fit_image(image, made.shape[1], made.shape[2])
     encode = encoder_of(run, generator)
+    picture = from_uint8(original)[None].to(made.device)
+    begun = "best draw"
+    if encode is not None:
+        with torch.no_grad():
+            begun = "encoder, the rest drawn" if bool(encode(picture).isnan().any()) else "encoder alone"
     found = invert(
         generator,
-        from_uint8(original)[None].to(made.device),
+        picture,
         encode=encode,
         distance=load_distance(device=made.device) if perceptual and steps else None,
         steps=steps,
@@ -173,7 +177,7 @@ def search(
     with torch.no_grad():
         start, result = (to_uint8(generator.synthesize(latents))[0] for latents in (found.starts, found.latents))
     kept = KeptPicture(found.latents.detach().float().cpu(), original, weights, float(found.errors[0]))
-    return Found(kept, found, start, result, encode is not None)
+    return Found(kept, found, start, result, begun)
 
 
 def taken(found: Found, steps: int) -> str:
@@ -222,7 +226,7 @@ def before_and_after(found: Found) -> Image.Image:
 
     pictures = torch.stack([found.kept.original, found.start, found.result])
     scale = 2 * scale_for(pictures.shape[-1])
-    begun = "encoder" if found.encoded else "best draw"
+    begun = found.begun.removesuffix(" alone").split(",")[0]
     labels = ["picture", f"{begun}: {float(found.inversion.start_errors[0]):.3f}", f"found: {found.kept.error:.3f}"]
     drawn: Image.Image = framed(grid(pictures, 3, 3, scale), labels)
     return drawn

@@ -158,6 +158,24 @@ def test_a_generated_picture_is_inverted_back(tmp_path: Path) -> None:
     assert kept.error == pytest.approx(error.item(), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("known", "begun"), [(None, "best draw"), (slice(1), "encoder, the rest drawn"), (slice(None), "encoder alone")]
+)
+def test_it_says_where_the_search_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: slice | None, begun: str
+) -> None:
+    run = gan_run(tmp_path / "gan")
+    generator = run.load_generator()
+
+    def encode(images: torch.Tensor) -> torch.Tensor:
+        codes = torch.full((len(images), generator.latent_size), torch.nan)
+        codes[:, known] = 0.5
+        return codes
+
+    monkeypatch.setattr(invert, "encoder_of", lambda *_: None if known is None else encode)
+    assert invert.search(run, generator, noise((32, 32)), steps=0).begun == begun
+
+
 def test_the_command_keeps_what_it_finds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
