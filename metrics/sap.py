@@ -15,7 +15,7 @@ from torch import Tensor
 from disentangle.metrics.common import Floats, Integers, as_codes, as_split, as_targets
 from disentangle.metrics.svm import linear_svm
 from disentangle.metrics.trust import CodeScore, Source
-from disentangle.metrics.words import constant_factors, dead_codes, few_to_learn, numbered, varies, warn
+from disentangle.metrics.words import FAINT, constant_factors, dead_codes, few_to_learn, numbered, varies, warn
 
 Matrix = NDArray[np.float64]
 
@@ -159,7 +159,7 @@ def _small(codes: Floats) -> list[str]:
     x, unit = _centred(codes)
     deviation = x.std(axis=0) * unit
     least = 1 / np.sqrt(COST * len(codes))
-    which = varies(codes) & (deviation < least)
+    which = varies(codes) & (deviation < least) & (deviation >= FAINT * deviation.max())  # fainter ones are told of
     return [
         f"{numbered(which)} of a deviation below {least:.2g}, where the penalty on the classifier's weights has "
         "a say: SAP depends on the codes' scale, so compare it at unit variance"
