@@ -18,7 +18,15 @@ settings.register_profile("disentangle", deadline=None, derandomize=True, print_
 settings.load_profile("disentangle")
 
 
-SLOW = ("test_readme.py", "test_distributed.py", "test_resume.py", "test_sweep.py", "test_app.py", "test_packaging.py")
+SLOW = (
+    "test_readme.py",
+    "test_distributed.py",
+    "test_resume.py",
+    "test_sweep.py",
+    "test_app.py",
+    "test_manners.py",
+    "test_packaging.py",
+)
 """Files with few tests that take long: begun first, so that no process works on one alone at the end."""
 
 
