@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from pathlib import Path
 from typing import Any
+
+from starlette.requests import ClientDisconnect
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -66,17 +68,20 @@ class Guard:
     - Bodies and addresses are bounded, whether or not they say how long they are.
     - What is sent to Gradio may name no file but those that were uploaded. Gradio reads every file that a request
       names, whichever part of the page the request is for, and hands out copies of it.
+    - A function of the page is one of those that it has.
     - What proxies say of a request is not believed: there is none in between.
 
     Args:
         app: what it guards.
         uploads: folder of the files that visitors upload.
+        functions: numbers of the page's functions.
         hosts: names that this server goes by.
     """
 
-    def __init__(self, app: App, uploads: Path, hosts: tuple[str, ...] = HOSTS) -> None:
+    def __init__(self, app: App, uploads: Path, functions: Collection[int], hosts: tuple[str, ...] = HOSTS) -> None:
         self.app = app
         self.uploads = uploads.resolve()
+        self.functions = functions
         self.hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,7 +130,8 @@ class Guard:
 
     def _refuses(self, body: bytes) -> str:
         """Why a body is refused: it names a file that was not uploaded, is nested so deeply that this cannot be told,
-        or calls its session by a name that no page has, all of which would be remembered; ``""`` where it is not."""
+        calls its session by a name that no page has, all of which would be remembered, or asks for a function that
+        there is not; ``""`` where it is not refused."""
         if body.count(b"[") + body.count(b"{") > MOST_PARTS:
             return f"a request may have {MOST_PARTS:,} lists and mappings at most"
         try:
@@ -143,8 +149,13 @@ class Guard:
                 parts += part.values()
                 if isinstance(part.get("path"), str) and not self._is_upload(part["path"]):
                     return "a request may name no file but those that were uploaded"
-        session = str(given.get("session_hash", "")) if isinstance(given, dict) else ""
-        return f"the name of a session has {LONGEST_SESSION} characters at most" * (len(session) > LONGEST_SESSION)
+        if not isinstance(given, dict):
+            return ""
+        if len(str(given.get("session_hash", ""))) > LONGEST_SESSION:
+            return f"the name of a session has {LONGEST_SESSION} characters at most"
+        function = given.get("fn_index")
+        known = function is None or (isinstance(function, int) and function in self.functions)
+        return "" if known else "there is no such function"
 
     def _is_upload(self, path: str) -> bool:
         try:
@@ -179,7 +190,7 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", []), *extra]}
             await send(message)
 
-        with contextlib.suppress(TooLarge, Refused, Late):
+        with contextlib.suppress(TooLarge, Refused, Late, ClientDisconnect):
             await self.app(scope, receive, told)
         if receive.over and not begun:
             await _drain(receive.receive)

@@ -81,9 +81,8 @@ def head() -> str:
     return f"<style>.d-report {{ {style} }} {colours}\n{own}</style>\n<script>{script}</script>"
 
 
-def build(studio: Studio) -> gr.Blocks:
+def build(studio: Studio, work: Work) -> gr.Blocks:
     """The page. It holds nothing of its visitors: what each has moved is in the address of the page."""
-    work = Work()
     with Page(title="Disentangle", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as page:
         gr.HTML(HEADING, apply_default_css=False)
         with gr.Tabs():

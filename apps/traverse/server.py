@@ -11,7 +11,9 @@ from typing import Any
 import gradio as gr
 import torch
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from gradio.route_utils import FnIndexInferError
 from gradio.routes import App
 from gradio.utils import get_upload_folder
 from starlette.routing import Mount
@@ -21,6 +23,7 @@ from disentangle.apps.studio import Studio
 from disentangle.apps.traverse import routes
 from disentangle.apps.traverse.guard import LARGEST_UPLOAD, Guard
 from disentangle.apps.traverse.page import build, head, theme
+from disentangle.apps.traverse.work import Work
 from disentangle.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -29,6 +32,8 @@ PATIENCE = 30.0
 """Seconds that a server may take to begin."""
 CONNECTIONS = 512
 """Requests at once; one more is told to come again."""
+WORK_PATIENCE = 10.0
+"""Seconds for a visitor's long work to notice that the server ends; a step of it takes less."""
 HEADER_PATIENCE = 15.0
 """Seconds for the head of a request, so that connections that say nothing take nobody's place."""
 
@@ -68,14 +73,16 @@ class Server(uvicorn.Server):
     Args:
         config: see there.
         page: Gradio's application.
+        work: what goes on for visitors.
     """
 
-    def __init__(self, config: uvicorn.Config, page: App) -> None:
+    def __init__(self, config: uvicorn.Config, page: App, work: Work) -> None:
         super().__init__(config)
-        self.page = page
+        self.page, self.work = page, work
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End, what Gradio holds open first."""
+        """End, what visitors wait for and what Gradio holds open first."""
+        await asyncio.to_thread(self.work.close, WORK_PATIENCE)
         self.page.stop_event.set()
         await super().shutdown(sockets)
 
@@ -86,31 +93,48 @@ class Serving:
 
     Attributes:
         local_url: its address.
+        server: what serves.
+        ended: whether it has ended. (A thread that an interrupt kept from being joined is taken to have ended by Python
+            before 3.13, though it goes on.)
     """
 
     local_url: str
     server: uvicorn.Server
-    thread: threading.Thread
+    ended: threading.Event
+
+    @staticmethod
+    def begin(local_url: str, server: uvicorn.Server, listener: socket.socket) -> "Serving":
+        """Have it run in a thread."""
+        ended = threading.Event()
+
+        def run() -> None:
+            try:
+                server.run(sockets=[listener])
+            finally:
+                ended.set()
+
+        threading.Thread(target=run, daemon=True).start()
+        return Serving(local_url, server, ended)
 
     def close(self) -> None:
         """End it."""
         self.server.should_exit = True
-        self.thread.join(PATIENCE)
+        self.ended.wait(PATIENCE)
 
     def wait(self) -> None:
         """Return when it has ended; an interrupt ends it."""
         try:
-            while self.thread.is_alive():
-                self.thread.join(1.0)
+            while not self.ended.wait(1.0):
+                pass
         except KeyboardInterrupt:
             self.close()
 
 
-def application(studio: Studio, host: str, port: int) -> tuple[FastAPI, App]:
+def application(studio: Studio, host: str, port: int, work: Work) -> tuple[FastAPI, App]:
     """The application, without its guard, and Gradio's within it."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     routes.add(app, studio)
-    page = build(studio)
+    page = build(studio, work)
     if not hasattr(page, "has_launched"):
         raise RuntimeError("this version of Gradio is not known to check which files a request may name")
     page.has_launched = True  # a page that is mounted and not launched takes any file that a request names
@@ -130,7 +154,13 @@ def application(studio: Studio, host: str, port: int) -> tuple[FastAPI, App]:
         theme=theme(),
         head=head(),
     )
-    return app, next(route.app for route in app.routes if isinstance(route, Mount) and isinstance(route.app, App))
+    within = next(route.app for route in app.routes if isinstance(route, Mount) and isinstance(route.app, App))
+    within.add_exception_handler(FnIndexInferError, _no_such_function)
+    return app, within
+
+
+async def _no_such_function(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "there is no such function"}, 404)
 
 
 def serve(studio: Studio, host: str, listener: socket.socket) -> Serving:
@@ -144,9 +174,10 @@ def serve(studio: Studio, host: str, listener: socket.socket) -> Serving:
     """
     torch.set_num_threads(1)
     port = int(listener.getsockname()[1])
-    app, page = application(studio, host, port)
+    work = Work()
+    app, page = application(studio, host, port, work)
     config = uvicorn.Config(
-        Guard(app, Path(get_upload_folder())),
+        Guard(app, Path(get_upload_folder()), frozenset(page.get_blocks().fns)),
         http=Impatient,
         proxy_headers=False,
         log_level="warning",
@@ -157,16 +188,12 @@ def serve(studio: Studio, host: str, listener: socket.socket) -> Serving:
         timeout_graceful_shutdown=1,  # pages hold connections open
         server_header=False,
     )
-    server = Server(config, page)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    serving = Serving(f"http://{host}:{port}/", server, thread)
-    thread.start()
-    began = threading.Event()
+    server = Server(config, page, work)
+    serving = Serving.begin(f"http://{host}:{port}/", server, listener)
     for _ in range(int(PATIENCE / 0.05)):
         if server.started:
             return serving
-        if not thread.is_alive():
+        if serving.ended.wait(0.05):
             break
-        began.wait(0.05)
     serving.close()
     raise UserError(f"the server did not begin at {serving.local_url}: try another --port")

@@ -3,7 +3,7 @@
 import html
 import logging
 import threading
-from collections import Counter
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -18,8 +18,8 @@ Result = TypeVar("Result")
 
 Shown = tuple[str, Any, str]
 """What a tab says, as HTML; whether its button to go on is there; the name of what was kept, or ``""``."""
-MOST_WAITING = 1024
-"""Jobs that wait, of all visitors; Gradio's queue holds fewer."""
+MOST_CANCELLED = 1024
+"""Visitors of whom it is remembered that they want no work."""
 PAUSE = 0.25
 """Seconds between two looks at how far a job is."""
 
@@ -84,14 +84,13 @@ class Work:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job[object]] = {}
-        self._waiting: Counter[str] = Counter()
+        self._cancelled: dict[str, None] = {}  # visitors, the latest last
         self._lock = threading.Lock()
 
     def enter(self, request: gr.Request) -> str:
         """A visitor has asked for work, which may have to wait for that of others; what to say, as HTML."""
         with self._lock:
-            if self._waiting.total() < MOST_WAITING:
-                self._waiting[str(request.session_hash)] += 1
+            self._cancelled.pop(str(request.session_hash), None)
         return words("Waiting for a turn.")
 
     def follow(self, visitor: str, task: Callable[[Progress], Result]) -> Iterator[Job[Result]]:
@@ -101,10 +100,8 @@ class Work:
         the visitor has cancelled it while it was waiting.
         """
         with self._lock:
-            wanted = self._waiting[visitor] > 0
-            self._waiting -= Counter([visitor])
             before = self._jobs.get(visitor)
-            job = Job(task, begin=wanted)
+            job = Job(task, begin=visitor not in self._cancelled)
             self._jobs[visitor] = job  # type: ignore[assignment]
         if before is not None:
             before.stop()
@@ -146,10 +143,23 @@ class Work:
     def stop(self, visitor: str) -> None:
         """Stop the visitor's job, whether it is under way or still waits for its turn."""
         with self._lock:
-            del self._waiting[visitor]
+            self._cancelled.pop(visitor, None)
+            self._cancelled[visitor] = None
+            if len(self._cancelled) > MOST_CANCELLED:
+                del self._cancelled[next(iter(self._cancelled))]
             job = self._jobs.get(visitor)
         if job is not None:
             job.stop()
+
+    def close(self, seconds: float) -> None:
+        """Stop all jobs and wait for them, so long at most: Python ends badly while one is still at it."""
+        end = time.monotonic() + seconds
+        with self._lock:
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            job.stop()
+        for job in jobs:
+            job.wait(max(0.0, end - time.monotonic()))
 
     def forget(self, request: gr.Request) -> None:
         """A visitor has pressed Cancel, or closed the page. What follows the job says what came of it."""

@@ -148,7 +148,7 @@ def test_it_ends_in_silence_while_a_page_is_open(
         shown(page)
         page.wait_for_timeout(500)
         serving.close()
-        assert not serving.thread.is_alive()
+        assert serving.ended.is_set()
     finally:
         page.close()
         serving.close()

@@ -1,7 +1,9 @@
 """What the app refuses: other sites, files, bodies and connections without bounds; and that it lives on."""
 
+import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from fastapi.testclient import TestClient
 from disentangle.apps.studio import Studio
 from disentangle.apps.traverse import guard, server
 from disentangle.apps.traverse.guard import LARGEST_BODY, LARGEST_UPLOAD
+from disentangle.apps.traverse.work import Work
 from tests.apps.traverse.acts import joined
 
 HOST = "127.0.0.1"
@@ -150,6 +153,44 @@ def test_what_is_refused_is_told_why(app: httpx.Client, body: dict[str, Any], sa
     assert (answer.status_code, answer.text) == (403, said)
 
 
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord]]:
+    """What the server says on the terminal."""
+    logger = logging.getLogger("uvicorn.error")
+    logger.addHandler(caplog.handler)
+    yield caplog.records
+    logger.removeHandler(caplog.handler)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("call/nope", {"data": []}, 404),
+        ("run/predict", {"fn_index": None, "data": []}, 404),
+        ("run/predict", {"fn_index": -1, "data": []}, 403),
+        ("run/predict", {"fn_index": "-1", "data": []}, 403),
+        ("queue/join", {"fn_index": 10**6, "data": [], "session_hash": "abc"}, 403),
+    ],
+)
+def test_there_are_no_other_functions(
+    app: httpx.Client, path: str, body: dict[str, Any], status: int, told: list[logging.LogRecord]
+) -> None:
+    answer = app.post(f"/gradio_api/{path}", json=body)
+    assert (answer.status_code, "no such function" in answer.text) == (status, True)
+    assert told == []
+
+
+def test_who_hangs_up_leaves_no_words_on_the_terminal(app: httpx.Client, told: list[logging.LogRecord]) -> None:
+    for path in ("/app/name", "/gradio_api/upload", "/gradio_api/call/render"):
+        with socket.create_connection((HOST, app.base_url.port)) as raw:
+            head = "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 99\r\n"
+            raw.sendall(f"POST {path} HTTP/1.1\r\nHost: {HOST}:{app.base_url.port}\r\n{head}\r\n--x\r\n".encode())
+            time.sleep(0.2)  # by now it is being read
+    assert app.get("/app/runs").status_code == 200
+    time.sleep(0.2)
+    assert told == []
+
+
 def test_uploads_have_bounds_in_time_and_size(
     app: httpx.Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -177,7 +218,7 @@ def test_uploads_have_bounds_in_time_and_size(
 def test_gradio_looks_at_paths_too(runs: Path, tmp_path: Path) -> None:
     """Were the guard not there."""
     (tmp_path / "x.txt").write_text("x")
-    page, _ = server.application(Studio(runs), "127.0.0.1", 0)
+    page, _ = server.application(Studio(runs), "127.0.0.1", 0, Work())
     with TestClient(page) as alone:
         file = {"path": str(tmp_path / "x.txt"), "meta": {"_type": "gradio.FileData"}}
         called = alone.post("/gradio_api/call/render", json={"data": ["grey", 0, "auto", [], 1.0, file, "", ""]})

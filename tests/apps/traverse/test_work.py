@@ -1,6 +1,7 @@
 """Long work for visitors: begun in turn, stopped when it is not wanted, and in nobody's way."""
 
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,8 @@ from gradio import Request
 from disentangle.apps.studio import Studio
 from disentangle.apps.traverse import finder
 from disentangle.apps.traverse.routes import WAITING, Room
-from disentangle.apps.traverse.work import Job, Stopped, Work
+from disentangle.apps.traverse.server import Serving
+from disentangle.apps.traverse.work import MOST_CANCELLED, Job, Stopped, Work
 from disentangle.directions import Directions, Progress
 from disentangle.errors import UserError
 from disentangle.training.run import Run
@@ -78,6 +80,11 @@ def test_work_that_is_cancelled_before_its_turn_does_not_begin() -> None:
         assert job.wait(10)
         assert job.error == "Cancelled: nothing was kept."
         assert all(job.wait(0) for job in jobs)
+    for other in range(MOST_CANCELLED + 1):  # whoever they are, they do not take the place of the visitor
+        work.enter(Request(session_hash=f"other {other}"))
+        work.forget(Request(session_hash=f"other {other}"))
+    work.enter(visitor)
+    assert next(work.follow("v", task)).error == ""
     begun[:] = []
     for _ in range(2):  # one in each of two tabs
         work.enter(visitor)
@@ -87,6 +94,42 @@ def test_work_that_is_cancelled_before_its_turn_does_not_begin() -> None:
     assert first.wait(10), "another job of the same visitor's ends the one before"
     begun += [1, 1]
     assert list(second)[-1].result == "done"
+
+
+def test_the_end_of_the_server_is_that_of_its_work() -> None:
+    work, begun = Work(), threading.Event()
+
+    def task(progress: Progress) -> None:
+        while True:
+            begun.set()
+            progress(0.5, "at it")
+            time.sleep(0.005)
+
+    jobs = work.follow("v", task)
+    job = next(jobs)
+    assert begun.wait(10)
+    work.close(10)
+    assert job.wait(0)
+    assert job.error == "Cancelled: nothing was kept."
+
+
+class Slow:
+    """A server that takes a while to end."""
+
+    should_exit = False
+
+    def run(self, sockets: list[object]) -> None:
+        while not self.should_exit:
+            time.sleep(0.005)
+        time.sleep(0.3)
+
+
+def test_an_interrupt_waits_for_the_end_of_the_server() -> None:
+    """What joins a thread is told, once interrupted, that it has ended."""
+    serving = Serving.begin("", Slow(), None)  # type: ignore[arg-type]
+    threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+    serving.wait()
+    assert serving.ended.is_set()
 
 
 class Asked:
