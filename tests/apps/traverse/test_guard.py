@@ -154,11 +154,11 @@ def test_what_is_refused_is_told_why(app: httpx.Client, body: dict[str, Any], sa
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord]]:
+def told(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """What the server says on the terminal."""
     logger = logging.getLogger("uvicorn.error")
     logger.addHandler(caplog.handler)
-    yield caplog.records
+    yield caplog
     logger.removeHandler(caplog.handler)
 
 
@@ -173,14 +173,14 @@ def told(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord]]:
     ],
 )
 def test_there_are_no_other_functions(
-    app: httpx.Client, path: str, body: dict[str, Any], status: int, told: list[logging.LogRecord]
+    app: httpx.Client, path: str, body: dict[str, Any], status: int, told: pytest.LogCaptureFixture
 ) -> None:
     answer = app.post(f"/gradio_api/{path}", json=body)
     assert (answer.status_code, "no such function" in answer.text) == (status, True)
-    assert told == []
+    assert told.records == []
 
 
-def test_who_hangs_up_leaves_no_words_on_the_terminal(app: httpx.Client, told: list[logging.LogRecord]) -> None:
+def test_who_hangs_up_leaves_no_words_on_the_terminal(app: httpx.Client, told: pytest.LogCaptureFixture) -> None:
     for path in ("/app/name", "/gradio_api/upload", "/gradio_api/call/render"):
         with socket.create_connection((HOST, app.base_url.port)) as raw:
             head = "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 99\r\n"
@@ -188,7 +188,7 @@ def test_who_hangs_up_leaves_no_words_on_the_terminal(app: httpx.Client, told: l
             time.sleep(0.2)  # by now it is being read
     assert app.get("/app/runs").status_code == 200
     time.sleep(0.2)
-    assert told == []
+    assert told.records == []
 
 
 def test_uploads_have_bounds_in_time_and_size(
