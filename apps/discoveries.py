@@ -76,8 +76,8 @@ def _number(values: str) -> Cell:
 
 def _moved(found: Directions, k: int) -> str:
     """The factor that the direction moves most, and below it how far its value goes at -2 and at 2 sigma."""
-    span = found.span(k)
-    words = [printable(found.moves[k]) or "–", *([spanned(span).replace(" ", "").replace("0.", ".")] if span else [])]
+    span = spanned(found.span(k))
+    words = [printable(found.moves[k]) or "–", *([span.replace(" ", "").replace("0.", ".")] if span else [])]
     return "\n".join(words)
 
 

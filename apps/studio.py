@@ -22,7 +22,7 @@ from disentangle.errors import UserError
 from disentangle.generator import Generator
 from disentangle.pictures import to_uint8
 from disentangle.training.files import disk_errors, locked
-from disentangle.training.run import Run
+from disentangle.training.run import Run, name_of
 
 POSITIONS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Of the pictures of a strip, in sigma."""
@@ -205,7 +205,7 @@ class Studio:
     def _path(self, name: str) -> Path | None:
         """Where the run of that name is; ``None`` where there is none."""
         if self._is_run():
-            return self.path if name == self.path.resolve().name else None
+            return self.path if name == name_of(self.path) else None
         inside = 0 < len(name) < 256 and name == Path(name).name and not name.startswith(".") and "\0" not in name
         return self.path / name if inside and (self.path / name / "config.json").is_file() else None
 

@@ -59,6 +59,8 @@ def as_array(values: ArrayLike | Tensor, name: str) -> NDArray[Any]:
         values = values.detach().cpu()
         array = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
     else:
+        if np.ma.is_masked(values):
+            raise ValueError(f"{name} must have a value everywhere, got masked ones")
         array = np.asarray(values)
     if array.dtype.kind == "O":
         array = _numbers(array, name)

@@ -88,7 +88,8 @@ def mig_sup(
     table = tabulate(codes, factors, bins, binning, factor_bins)
     varying = table.varying
     alive = varies(table.codes)
-    active = alive & (table.codes.astype(np.float64).var(axis=0) > least_variance)
+    with np.errstate(over="ignore"):  # an infinite variance is above the least one, too
+        active = alive & (table.codes.astype(np.float64).var(axis=0) > least_variance)
     words = table.cautions(perfect_loses=normaliser != "code")
     if (alive & ~active).any():
         numbers = ", ".join(map(str, np.flatnonzero(alive & ~active)))

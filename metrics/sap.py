@@ -22,6 +22,9 @@ Matrix = NDArray[np.float64]
 COST = 0.01
 """Of the classifier's mistakes, beside the squares of its weights; the published number."""
 
+FAR = 10.0
+"""Deviations of a code from 0 beyond which the published classifier, which penalises its intercept, does worse."""
+
 LEAST_VARIANCE = 1e-12
 """A code of no more variance than this, the published number, is taken to correlate with nothing."""
 
@@ -79,7 +82,8 @@ def sap(
 
     Warns:
         DisentangleWarning: where a factor or a code is constant, or a code next to it, samples are few to learn from,
-            or codes are so small that the score, which depends on their scale, is another for that.
+            or codes are so small, or so far from 0, that the score, which depends on scale and origin, is another for
+            that.
     """
     if continuous:
         return _continuous(codes, factors)
@@ -155,15 +159,21 @@ def _faint(codes: Floats) -> list[str]:
 
 
 def _small(codes: Floats) -> list[str]:
-    """Of codes so small that the classifier's penalty on its weights weighs as much as its mistakes."""
+    """Of codes so small, or so far from 0, that the classifier's penalty on its weights and its intercept weighs as
+    much as its mistakes."""
     x, unit = _centred(codes)
     deviation = x.std(axis=0) * unit
     least = 1 / np.sqrt(COST * len(codes))
-    which = varies(codes) & (deviation < least) & (deviation >= FAINT * deviation.max())  # fainter ones are told of
+    seen = varies(codes) & (deviation >= FAINT * deviation.max())  # fainter ones are told of
+    small = seen & (deviation < least)
+    far = seen & (np.abs(codes.astype(np.float64).mean(axis=0)) > FAR * deviation)
     return [
-        f"{numbered(which)} of a deviation below {least:.2g}, where the penalty on the classifier's weights has "
+        f"{numbered(small)} of a deviation below {least:.2g}, where the penalty on the classifier's weights has "
         "a say: SAP depends on the codes' scale, so compare it at unit variance"
-    ] * bool(which.any())
+    ] * bool(small.any()) + [
+        f"{numbered(far)} more than {FAR:g} deviations from 0, and the classifier's penalty is also on how far it goes "
+        "from there: SAP depends on the codes' origin, so compare it of centred codes"
+    ] * bool(far.any())
 
 
 def _centred(columns: NDArray[np.generic]) -> tuple[Matrix, Matrix]:

@@ -47,6 +47,8 @@ class Settings:
     def check(self) -> None:
         """Raise :class:`UserError` where a number makes no sense."""
         check_seed(self.seed)
+        if not self.scores:
+            raise UserError("--scores needs a name: --help lists them")
         for name, least in (("train_samples", 20), ("test_samples", 1), ("samples", 2), ("paths", 4), ("pairs", 20)):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 option = name.replace("_", "-")

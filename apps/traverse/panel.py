@@ -63,8 +63,8 @@ def moves(view: View, k: int) -> str:
     if not factor or purity is None:
         return ""
     share = float(purity[k])
-    span = view.directions.span(k)
-    far = f", {spanned(span)} of its range" if span else ""
+    span = spanned(view.directions.span(k))
+    far = f", {span} of its range" if span else ""
     return f"{'mostly' if share >= 0.5 else 'partly'} {factor}, {amount(share)}{far}"
 
 

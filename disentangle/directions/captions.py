@@ -18,6 +18,8 @@ OTHERS = (
     "msgothic.ttc",
     "Hiragino Sans GB.ttc",
 )
+LEAST_SPAN = 0.05
+"""Share of a factor's range below which its value is not said to move: a reader is no more exact than that."""
 NOWHERE = "\U0010ffff"
 """A character that no font has: it is drawn as the box that stands for all such."""
 
@@ -28,8 +30,11 @@ def signed(position: float) -> str:
     return "0" if number in ("+0", "-0", "+", "-") else number
 
 
-def spanned(span: tuple[float, float]) -> str:
-    """How far a value moves to either side, in shares of its range: ``"−0.31 … +0.28"``."""
+def spanned(span: tuple[float, float] | None) -> str:
+    """How far a value moves to either side, in shares of its range: ``"−0.31 … +0.28"``; empty where that is not known
+    or next to nothing."""
+    if span is None or max(map(abs, span)) < LEAST_SPAN:
+        return ""
     return " … ".join(f"{round(share, 2) + 0.0:+.2f}" for share in span).replace("-", "−")
 
 

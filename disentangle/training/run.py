@@ -36,6 +36,12 @@ KINDS = ("gan", "vae", "diffusion", "classifier")
 """What a run can train: the family of its recipe's loss."""
 
 
+def name_of(folder: Path) -> str:
+    """What a folder is called where it was found, whatever it is a link to."""
+    path = folder.absolute()
+    return path.resolve().name if path.name in ("", "..") else path.name
+
+
 @dataclass(frozen=True)
 class Run:
     """A run folder. Made by :meth:`draft` and :meth:`create`, found by :meth:`open` and :meth:`find`.
@@ -120,8 +126,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The folder's name."""
-        return self.path.resolve().name
+        """The folder's name; of a link to it, the link's."""
+        return name_of(self.path)
 
     @property
     def kind(self) -> str:
