@@ -16,6 +16,7 @@ disentangle.Explore = class {
       head: find(".d-head h3"), naming: find(".d-naming"), form: find("form"), link: find("[name=link]"),
       photo: find(".d-photo"), kept: find(".d-kept"),
     };
+    this.blank = [...this.parts.strip.childNodes];
     const failed = (text) => this.say(text);
     this.moved = new disentangle.Screen(find(".d-moved img"), failed);
     this.original = new disentangle.Screen(find(".d-original img"), failed);
@@ -122,6 +123,7 @@ disentangle.Explore = class {
   show(view, edit) {
     const { parts } = this;
     if (edit.run !== this.view?.run) this.starts = 12;
+    if (view.run !== this.view?.run || view.directions !== this.view.directions) this.choose(null);
     this.view = view;
     this.current = null;
     for (const [k, amount] of edit.move)
@@ -239,6 +241,11 @@ disentangle.Explore = class {
     this.parts.naming.hidden = !row;
     if (row) [this.parts.form.elements.name.value, this.parts.form.elements.note.value] = [row.name, row.note];
     this.parts.kept.textContent = "";
+    if (!row) {
+      this.parts.strip.replaceChildren(...this.blank);
+      this.parts.strip.classList.remove("d-cells");
+      this.laid = "";
+    }
     clearTimeout(this.rest);
     this.rest = setTimeout(() => this.settle(), 160);
   }
@@ -252,15 +259,15 @@ disentangle.Explore = class {
 
   /** Strip or grid of the current direction; the newest asked for wins. */
   async along() {
-    const { current, several, parts } = this;
-    if (current === null || !this.view) return;
+    const { current, several, parts, view } = this;
+    if (current === null || !view) return;
     const query = this.address("app/strip", { ...this.edit, move: new Map([...this.edit.move, [current, 0]]) }, { along: current, seeds: several ? this.others().join(",") : "" });
     if (query !== this.laid) {
       if (this.laying) { this.again = true; return; }
       this.laying = true;
       try {
         const drawn = await disentangle.json(query);
-        if (current === this.current) {
+        if (current === this.current && view === this.view) {
           this.laid = query;
           this.rows(drawn);
         }

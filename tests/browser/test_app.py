@@ -63,6 +63,16 @@ def test_explore(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
     wait_until(page, lambda: shown(page) == expected(runs, Edit("grey", seed=5)), "the start again")
     assert settled(page).coordinates == ()
 
+    assert page.locator(".d-strip button").count() == 28
+    page.select_option(".d-explore [name=directions]", "weights")
+    wait_until(page, lambda: page.locator(".d-strip .d-quiet").is_visible(), "an empty strip: other directions")
+    assert page.locator(".d-strip button").count() == 0
+    assert not page.locator(".d-explore .d-message").is_visible()
+    press(page, SLIDER, "ArrowRight", 2)
+    wait_until(page, lambda: page.locator(".d-strip button").count() == 28, "four rows")
+    page.select_option(".d-explore [name=run]", "vivid")
+    wait_until(page, lambda: page.locator(".d-strip .d-quiet").is_visible(), "an empty strip: another run")
+
 
 def test_a_link_opens_the_same_picture_after_a_restart(
     visit: "Callable[..., Page]", runs: Path, tmp_path: Path
