@@ -45,7 +45,9 @@ disentangle.Explore = class {
     gallery.addEventListener("keydown", (event) => this.step(event));
     gallery.addEventListener("click", (event) => {
       const chosen = event.target.closest("button");
-      if (chosen) this.from({ seed: Number(chosen.dataset.seed || 0), picture: chosen.dataset.picture || "" });
+      if (!chosen) return;
+      const { seed, picture } = chosen.dataset;
+      this.from(picture ? { seed: 0, picture, truncation: 1 } : { seed: Number(seed), picture: "" }); // as it was found
     });
     this.parts.strip.addEventListener("click", (event) => {
       const cell = event.target.closest("button");
@@ -102,7 +104,7 @@ disentangle.Explore = class {
 
   /** Show a run's directions; an edit of it that is already known comes along. */
   async open(edit) {
-    const wanted = { move: new Map(), seed: 0, picture: "", truncation: this.edit.truncation, weights: "", basis: "", ...edit };
+    const wanted = { move: new Map(), seed: 0, picture: "", truncation: 1, weights: "", basis: "", ...edit };
     const turn = (this.turn = (this.turn || 0) + 1);
     this.root.setAttribute("aria-busy", "true");
     try {
@@ -173,7 +175,7 @@ disentangle.Explore = class {
   from(changed) {
     this.edit = { ...this.edit, ...changed };
     if (!("seed" in changed) || document.activeElement !== this.parts.seed) this.parts.seed.value = this.edit.seed;
-    this.parts.truncated.value = this.edit.truncation;
+    this.parts.truncation.value = this.parts.truncated.value = this.edit.truncation;
     this.draw();
     this.mark();
   }

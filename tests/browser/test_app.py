@@ -70,8 +70,10 @@ def test_explore(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
     assert not page.locator(".d-explore .d-message").is_visible()
     press(page, SLIDER, "ArrowRight", 2)
     wait_until(page, lambda: page.locator(".d-strip button").count() == 28, "four rows")
+    page.fill(".d-explore [name=truncation]", "0.5")
     page.select_option(".d-explore [name=run]", "vivid")
     wait_until(page, lambda: page.locator(".d-strip .d-quiet").is_visible(), "an empty strip: another run")
+    assert settled(page).truncation == 1
 
 
 def test_a_link_opens_the_same_picture_after_a_restart(
@@ -219,6 +221,8 @@ def test_a_picture_is_brought_inverted_and_steered(
     Image.new("RGB", (50, 40), (200, 60, 20)).save(tmp_path / "mine.png")
     page = visit("?run=vivid")
     shown(page)
+    page.fill(".d-explore [name=truncation]", "0.5")
+    assert settled(page).truncation == 0.5
     go(page, "Picture")
     wait_until(page, lambda: page.input_value("#picture-run input") == "vivid", "the run of Explore")
     page.locator("#picture-file input[type=file]").set_input_files(tmp_path / "mine.png")
@@ -239,7 +243,12 @@ def test_a_picture_is_brought_inverted_and_steered(
     page.get_by_role("button", name="Steer it in Explore").click()
     page.wait_for_selector(".d-photo:visible img")
     edit = settled(page)
-    assert edit.picture
+    assert (bool(edit.picture), edit.truncation) == (True, 1)
+    page.fill(".d-explore [name=truncation]", "0.5")
+    page.locator(".d-gallery [data-picture]").first.click()
+    edit = settled(page)
+    assert (bool(edit.picture), edit.truncation) == (True, 1)
+    assert page.input_value(".d-explore [name=truncation]") == "1"
     press(page, SLIDER, "ArrowRight", 20)
     edit = settled(page)
     wait_until(page, lambda: shown(page) == expected(runs, edit), "the moved picture")
