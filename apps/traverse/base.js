@@ -127,10 +127,15 @@ disentangle.set = (input, amount) => {
   disentangle.paint(input, amount);
 };
 
+/** Text whose `…` are code. */
+disentangle.code = (place, text) => {
+  place.hidden = !text;
+  place.replaceChildren(...text.split("`").map((part, i) => (i % 2 ? Object.assign(document.createElement("code"), { textContent: part }) : part)));
+};
+
 disentangle.message = (root, text, button) => {
   const place = root.querySelector(":scope > .d-message");
-  place.hidden = !text;
-  place.replaceChildren(text || "");
+  disentangle.code(place, text || "");
   if (text && button) {
     const made = Object.assign(document.createElement("button"), { type: "button", textContent: button[0] });
     made.addEventListener("click", button[1]);

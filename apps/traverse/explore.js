@@ -28,7 +28,7 @@ disentangle.Explore = class {
   listen(find) {
     const { run, directions, list, seed, truncation, form, gallery } = this.parts;
     run.addEventListener("change", () => this.open({ run: run.value, directions: "auto", seed: this.edit.seed }));
-    directions.addEventListener("change", () => this.open({ ...this.edit, directions: directions.value, move: new Map() }));
+    directions.addEventListener("change", () => this.open({ ...this.edit, directions: directions.value, move: new Map(), basis: "" }));
     list.addEventListener("input", (event) => this.slide(event.target));
     list.addEventListener("focusin", (event) => event.target.type === "range" && this.choose(this.place(event.target)));
     list.addEventListener("dblclick", (event) => {
@@ -115,7 +115,7 @@ disentangle.Explore = class {
     } catch (error) {
       if (turn !== this.turn) return;
       this.say(error.message);
-      this.parts.desk.hidden = !this.view;
+      this.parts.desk.hidden = !this.view || !!this.view.problem;
       if (this.view) [this.parts.run.value, this.parts.directions.value] = [this.view.run, this.view.directions];
     } finally {
       if (turn === this.turn) this.root.removeAttribute("aria-busy");
@@ -146,7 +146,9 @@ disentangle.Explore = class {
       fold.open = [...fold.querySelectorAll("input")].some((input) => Number(input.value) !== 0);
     [parts.seed.value, parts.truncation.value] = [this.edit.seed, this.edit.truncation];
     parts.truncated.value = this.edit.truncation;
-    parts.desk.hidden = false;
+    parts.desk.hidden = !!view.problem;
+    clearTimeout(this.rest);
+    if (view.problem) return this.say(""); // nothing that the link asks for can be drawn
     this.choose(this.edit.move.keys().next().value ?? null);
     this.samples();
     this.draw();
@@ -378,15 +380,9 @@ disentangle.Explore = class {
   say(text) {
     if (this.view?.problem) {
       const go = () => this.show({ ...this.view, problem: "" }, this.edit);
-      disentangle.message(this.root, this.view.problem, ["Show it all the same", go]);
+      disentangle.message(this.root, [text, this.view.problem].filter(Boolean).join(" "), ["Show it all the same", go]);
     } else disentangle.message(this.root, text || this.notice);
   }
-};
-
-/** Text whose `…` are code. */
-disentangle.code = (place, text) => {
-  place.hidden = !text;
-  place.replaceChildren(...text.split("`").map((part, i) => (i % 2 ? Object.assign(document.createElement("code"), { textContent: part }) : part)));
 };
 
 disentangle.explore = (element) => {

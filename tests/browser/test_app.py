@@ -96,7 +96,10 @@ def test_a_link_opens_the_same_picture_after_a_restart(
     finally:
         again.close()
     third = visit(f"?{re.sub('weights=[0-9a-f]+', 'weights=beef', urlsplit(link).query)}")
-    third.wait_for_selector(".d-message:has-text('other weights')")
+    third.wait_for_selector(".d-message:has-text('other weights') code:text-is('weights')")
+    third.wait_for_timeout(300)
+    assert third.evaluate("[...document.images].filter((image) => image.complete && !image.naturalWidth && image.src)") == []
+    assert not third.locator(".d-explore .d-desk").is_visible()
     third.get_by_role("button", name="Show it all the same").click()
     wait_until(third, lambda: shown(third) == shown(first), "the picture all the same")
     fourth = visit(f"?{urlsplit(link).query}&basis=beef")
@@ -132,6 +135,9 @@ def test_naming_and_export(visit: "Callable[..., Page]", runs: Path) -> None:
         assert magic in content[:16], name
         if name == "PNG":
             assert hashlib.sha256(content).hexdigest() == expected(runs, Edit("grey", "weights", edit.coordinates, 2))
+    page.select_option(".d-explore [name=directions]", "random")
+    wait_until(page, lambda: page.locator(".d-strip .d-quiet").is_visible(), "the other directions")
+    assert not page.locator(".d-explore .d-message").is_visible()
 
 
 def test_compare(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
