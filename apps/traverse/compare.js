@@ -24,6 +24,7 @@ disentangle.Compare = class {
     }
     this.number = root.querySelector(".d-starts [name=seed]");
     this.number.addEventListener("input", () => this.from(disentangle.seed(this.number.value), true));
+    this.number.addEventListener("change", () => (this.number.value = this.seed)); // what it was taken for
     find("previous").addEventListener("click", () => this.from(Math.max(0, this.seed - 1)));
     find("next").addEventListener("click", () => this.from(this.seed + 1));
     find("reset").addEventListener("click", () => this.reset());

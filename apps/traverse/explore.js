@@ -37,6 +37,7 @@ disentangle.Explore = class {
       this.slide(event.target);
     });
     seed.addEventListener("input", () => this.from({ seed: disentangle.seed(seed.value), picture: "" }));
+    seed.addEventListener("change", () => (seed.value = this.edit.seed)); // what it was taken for
     truncation.addEventListener("input", () => this.from({ truncation: Number(truncation.value) }));
     find("[name=more]").addEventListener("click", () => { this.starts += 12; this.samples(); });
     find("[name=reset]").addEventListener("click", () => this.reset());

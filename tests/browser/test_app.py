@@ -57,6 +57,11 @@ def test_explore(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
     assert (edit.seed, 3.0 in dict(edit.coordinates).values()) == (1, True)
     page.locator(".d-gallery button").nth(5).click()
     assert settled(page).seed == 5
+    page.locator(".d-explore [name=seed]").fill("-5")
+    assert settled(page).seed == 0
+    page.keyboard.press("Tab")
+    assert page.input_value(".d-explore [name=seed]") == "0"
+    page.locator(".d-gallery button").nth(5).click()
     page.get_by_role("button", name="More samples").click()
     assert page.locator(".d-gallery button").count() == 24
     page.get_by_role("button", name="Reset").click()
@@ -148,6 +153,9 @@ def test_compare(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
     page.wait_for_selector(".d-message:has-text('hurt')")  # the next run, which is damaged
     page.select_option(".d-side:nth-child(2) [name=run]", "vivid")
     page.wait_for_selector(".d-side:nth-child(2) .d-facts:has-text('VAE')")
+    page.fill(".d-compare [name=seed]", "1e30")
+    page.keyboard.press("Tab")
+    assert page.input_value(".d-compare [name=seed]") == "0"
     before = [shown(page, within=side) for side in sides]
     press(page, ".d-compare .d-slider input", "ArrowRight", 40)
     wait_until(page, lambda: all(shown(page, within=s) != b for s, b in zip(sides, before)), "both to follow")
