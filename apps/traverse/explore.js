@@ -62,7 +62,7 @@ disentangle.Explore = class {
 
   /** What the page's address says, or the first run. */
   async start() {
-    const given = new URLSearchParams(location.search);
+    const { given } = disentangle;
     const move = new Map();
     this.left = [];
     for (const part of (given.get("move") || "").split(",").filter(Boolean)) {
@@ -212,7 +212,7 @@ disentangle.Explore = class {
   settle() {
     const link = `${location.origin}${location.pathname}?${disentangle.query(this.edit)}`;
     this.parts.link.value = link;
-    history.replaceState(null, "", link);
+    disentangle.address("explore", link);
     for (const file of this.root.querySelectorAll("[data-file]")) {
       const along = file.dataset.file !== "picture.png";
       const off = along && this.current === null;

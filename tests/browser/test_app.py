@@ -103,7 +103,10 @@ def test_a_link_opens_the_same_picture_after_a_restart(
     third = visit(f"?{re.sub('weights=[0-9a-f]+', 'weights=beef', urlsplit(link).query)}")
     third.wait_for_selector(".d-message:has-text('other weights') code:text-is('weights')")
     third.wait_for_timeout(300)
-    assert third.evaluate("[...document.images].filter((image) => image.complete && !image.naturalWidth && image.src)") == []
+    assert (
+        third.evaluate("[...document.images].filter((image) => image.complete && !image.naturalWidth && image.src)")
+        == []
+    )
     assert not third.locator(".d-explore .d-desk").is_visible()
     third.get_by_role("button", name="Show it all the same").click()
     wait_until(third, lambda: shown(third) == shown(first), "the picture all the same")
@@ -165,6 +168,16 @@ def test_compare(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
         edit = Edit(run, view.name, ((view.order[0], 2.0),))
         assert shown(page, within=side) == expected(runs, edit), run
     page.screenshot(path=shots / "compare.png")
+    made = settled(page)
+    assert (made.run, [amount for _, amount in made.coordinates]) == ("grey", [2.0])
+    again = visit(f"?{urlsplit(page.url).query}")
+    wait_until(again, lambda: all(shown(again, within=s) == shown(page, within=s) for s in sides), "both of the link")
+    assert again.input_value(".d-compare .d-slider input >> nth=0") == "2"
+    again.wait_for_timeout(400)
+    assert again.url == page.url
+    go(again, "Explore")
+    wait_until(again, lambda: "run2" not in again.url, "the link of Explore")
+    again.close()
     page.get_by_role("button", name="Open B in Explore").click()
     page.wait_for_selector(".d-explore .d-facts:has-text('VAE')")
     assert settled(page).run == "vivid"
