@@ -52,8 +52,23 @@ disentangle.seed = (text) => {
   return Number.isSafeInteger(seed) && seed >= 0 ? seed : 0;
 };
 
+/** What the address said when the page was opened. */
+disentangle.given = new URLSearchParams(location.search);
+
 /** The run that the page is about: Explore's, or the one in the address until that has answered. */
-disentangle.run = () => disentangle.explorer?.edit.run || new URLSearchParams(location.search).get("run") || "";
+disentangle.run = () => disentangle.explorer?.edit.run || disentangle.given.get("run") || "";
+
+/** The address says what is shown by Explore or Compare, whichever of the two was opened last. */
+disentangle.links = {};
+disentangle.tab = "explore";
+disentangle.address = (tab, link) => {
+  disentangle.links[tab] = link;
+  if (link && tab === disentangle.tab) history.replaceState(null, "", link);
+};
+disentangle.opened = (tab) => {
+  disentangle.tab = tab;
+  disentangle.address(tab, disentangle.links[tab]);
+};
 
 /** Keeps an <img> at the newest address asked for. One request is under way at a time; what was asked for meanwhile and
  * is not the newest any more is never sent, so that nothing stale waits, here or on the server. */
@@ -127,10 +142,15 @@ disentangle.set = (input, amount) => {
   disentangle.paint(input, amount);
 };
 
+/** Text whose `…` are code. */
+disentangle.code = (place, text) => {
+  place.hidden = !text;
+  place.replaceChildren(...text.split("`").map((part, i) => (i % 2 ? Object.assign(document.createElement("code"), { textContent: part }) : part)));
+};
+
 disentangle.message = (root, text, button) => {
   const place = root.querySelector(":scope > .d-message");
-  place.hidden = !text;
-  place.replaceChildren(text || "");
+  disentangle.code(place, text || "");
   if (text && button) {
     const made = Object.assign(document.createElement("button"), { type: "button", textContent: button[0] });
     made.addEventListener("click", button[1]);

@@ -1,5 +1,8 @@
 // The Compare tab: two runs, the same seed, and sliders that move a direction of each.
 
+/** How the keys of A and B end in a link. */
+const ENDS = ["", "2"];
+
 disentangle.Compare = class {
   constructor(root) {
     this.root = root;
@@ -24,6 +27,7 @@ disentangle.Compare = class {
     }
     this.number = root.querySelector(".d-starts [name=seed]");
     this.number.addEventListener("input", () => this.from(disentangle.seed(this.number.value), true));
+    this.number.addEventListener("change", () => (this.number.value = this.seed)); // what it was taken for
     find("previous").addEventListener("click", () => this.from(Math.max(0, this.seed - 1)));
     find("next").addEventListener("click", () => this.from(this.seed + 1));
     find("reset").addEventListener("click", () => this.reset());
@@ -36,22 +40,50 @@ disentangle.Compare = class {
     this.start();
   }
 
+  /** What a link with a second run says, or the run of Explore and another one. */
   async start() {
+    const { given } = disentangle;
+    const linked = given.has("run2");
     try {
-      const chosen = disentangle.run();
+      const chosen = linked ? given.get("run") : disentangle.run();
       const runs = await disentangle.runs(this.root, this.sides.map((part) => part.run), [chosen, null]);
       if (!runs.length) return;
       if (chosen) this.sides[0].run.value = chosen;
-      const other = runs.find((run) => run !== this.sides[0].run.value);
+      const other = linked ? given.get("run2") : runs.find((run) => run !== this.sides[0].run.value);
       if (other) this.sides[1].run.value = other;
       this.desk.hidden = false; // a run that cannot be opened must not hide the choice of another
+      const gone = linked && [chosen, other].find((run) => !runs.includes(run));
+      if (gone) return this.say(`There is no run ${gone} here any more: choose another one.`);
+      this.number.value = this.seed = linked ? disentangle.seed(given.get("seed")) : 0;
+      if (linked) this.sides.forEach((part, i) => disentangle.fill(part.directions, [given.get(`directions${ENDS[i]}`) || "auto"]));
       await this.open();
+      if (linked && this.sides[0].view) this.follow(given);
     } catch (error) {
       this.say(error.message);
     }
   }
 
+  /** Set the sliders so that they move both runs' directions as a link says. */
+  follow(given) {
+    const moves = ENDS.map((end) => new Map((given.get(`move${end}`) || "").split(",").map((part) => part.split(":").map(Number))));
+    for (const row of this.list.querySelectorAll("[data-places]")) {
+      const places = row.dataset.places.split("|");
+      const [a, b] = places.map((place, i) => (place === "" ? null : moves[i].get(Number(place)) || 0));
+      const back = b && "turned" in row.dataset ? -b : b;
+      const amount = a ?? back;
+      if (!amount || Math.abs(amount) > 10 || (a !== null && b !== null && a !== back)) continue;
+      places.forEach((place, i) => moves[i].delete(Number(place)));
+      disentangle.set(row.querySelector("input"), amount);
+      row.closest("details").open = true;
+    }
+    if (moves.some((move) => [...move.values()].some((amount) => amount !== undefined))) this.notice = "No slider here does all that the link asks for.";
+    const same = ({ view }, i) => ["weights", "basis"].every((key) => view[key].startsWith(given.get(key + ENDS[i]) || ""));
+    if (!this.sides.every(same)) this.notice = "This link was made with other weights or directions than these runs have now: the pictures are others.";
+    this.gather();
+  }
+
   async open() {
+    this.notice = "";
     const asked = {};
     this.sides.forEach((part, i) => {
       asked[`run${i + 1}`] = part.run.value;
@@ -89,6 +121,11 @@ disentangle.Compare = class {
       const shared = other.dataset.places.split("|").some((place, i) => place !== "" && place === mine[i]);
       if (other !== row && shared) disentangle.set(other.querySelector("input"), 0);
     }
+    this.gather();
+  }
+
+  /** What the sliders say, for both runs. */
+  gather() {
     for (const part of this.sides) part.move.clear();
     for (const each of this.list.querySelectorAll("[data-places]")) {
       const amount = Number(each.querySelector("input").value);
@@ -111,17 +148,32 @@ disentangle.Compare = class {
   }
 
   draw() {
-    for (const { view, move, moved, original } of this.sides) {
+    for (const part of this.sides) {
+      const { view, moved, original } = part;
       if (!view) continue;
-      const edit = { run: view.run, directions: view.directions, move, seed: this.seed, picture: "", truncation: 1, weights: view.weights, basis: view.basis };
+      const edit = this.edit(part);
       const seen = `&seen=${view.seen}`;
       moved.show(`picture.png?${disentangle.query(edit)}${seen}`, `${view.run}, sample ${this.seed}, moved`);
       original.show(`picture.png?${disentangle.query({ ...edit, move: new Map() })}${seen}`, `${view.run}, sample ${this.seed}, before it was moved`);
     }
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => this.settle(), 160);
+  }
+
+  edit({ view, move }) {
+    return { run: view.run, directions: view.directions, move, seed: this.seed, picture: "", truncation: 1, weights: view.weights, basis: view.basis };
+  }
+
+  /** The link: that of A's picture, and behind it what B has of its own. */
+  settle() {
+    if (!this.sides.every((part) => part.view)) return;
+    const [a, b] = this.sides.map((part) => disentangle.query(this.edit(part)));
+    const second = b.split("&").filter((part) => !part.startsWith("seed=")).map((part) => part.replace("=", "2="));
+    disentangle.address("compare", `${location.origin}${location.pathname}?${a}&${second.join("&")}`);
   }
 
   say(text) {
-    disentangle.message(this.root, text);
+    disentangle.message(this.root, text || this.notice);
   }
 };
 

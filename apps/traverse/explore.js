@@ -16,6 +16,7 @@ disentangle.Explore = class {
       head: find(".d-head h3"), naming: find(".d-naming"), form: find("form"), link: find("[name=link]"),
       photo: find(".d-photo"), kept: find(".d-kept"),
     };
+    this.blank = [...this.parts.strip.childNodes];
     const failed = (text) => this.say(text);
     this.moved = new disentangle.Screen(find(".d-moved img"), failed);
     this.original = new disentangle.Screen(find(".d-original img"), failed);
@@ -27,7 +28,7 @@ disentangle.Explore = class {
   listen(find) {
     const { run, directions, list, seed, truncation, form, gallery } = this.parts;
     run.addEventListener("change", () => this.open({ run: run.value, directions: "auto", seed: this.edit.seed }));
-    directions.addEventListener("change", () => this.open({ ...this.edit, directions: directions.value, move: new Map() }));
+    directions.addEventListener("change", () => this.open({ ...this.edit, directions: directions.value, move: new Map(), basis: "" }));
     list.addEventListener("input", (event) => this.slide(event.target));
     list.addEventListener("focusin", (event) => event.target.type === "range" && this.choose(this.place(event.target)));
     list.addEventListener("dblclick", (event) => {
@@ -36,6 +37,7 @@ disentangle.Explore = class {
       this.slide(event.target);
     });
     seed.addEventListener("input", () => this.from({ seed: disentangle.seed(seed.value), picture: "" }));
+    seed.addEventListener("change", () => (seed.value = this.edit.seed)); // what it was taken for
     truncation.addEventListener("input", () => this.from({ truncation: Number(truncation.value) }));
     find("[name=more]").addEventListener("click", () => { this.starts += 12; this.samples(); });
     find("[name=reset]").addEventListener("click", () => this.reset());
@@ -44,7 +46,9 @@ disentangle.Explore = class {
     gallery.addEventListener("keydown", (event) => this.step(event));
     gallery.addEventListener("click", (event) => {
       const chosen = event.target.closest("button");
-      if (chosen) this.from({ seed: Number(chosen.dataset.seed || 0), picture: chosen.dataset.picture || "" });
+      if (!chosen) return;
+      const { seed, picture } = chosen.dataset;
+      this.from(picture ? { seed: 0, picture, truncation: 1 } : { seed: Number(seed), picture: "" }); // as it was found
     });
     this.parts.strip.addEventListener("click", (event) => {
       const cell = event.target.closest("button");
@@ -58,7 +62,7 @@ disentangle.Explore = class {
 
   /** What the page's address says, or the first run. */
   async start() {
-    const given = new URLSearchParams(location.search);
+    const { given } = disentangle;
     const move = new Map();
     this.left = [];
     for (const part of (given.get("move") || "").split(",").filter(Boolean)) {
@@ -101,7 +105,7 @@ disentangle.Explore = class {
 
   /** Show a run's directions; an edit of it that is already known comes along. */
   async open(edit) {
-    const wanted = { move: new Map(), seed: 0, picture: "", truncation: this.edit.truncation, weights: "", basis: "", ...edit };
+    const wanted = { move: new Map(), seed: 0, picture: "", truncation: 1, weights: "", basis: "", ...edit };
     const turn = (this.turn = (this.turn || 0) + 1);
     this.root.setAttribute("aria-busy", "true");
     try {
@@ -112,7 +116,7 @@ disentangle.Explore = class {
     } catch (error) {
       if (turn !== this.turn) return;
       this.say(error.message);
-      this.parts.desk.hidden = !this.view;
+      this.parts.desk.hidden = !this.view || !!this.view.problem;
       if (this.view) [this.parts.run.value, this.parts.directions.value] = [this.view.run, this.view.directions];
     } finally {
       if (turn === this.turn) this.root.removeAttribute("aria-busy");
@@ -122,6 +126,7 @@ disentangle.Explore = class {
   show(view, edit) {
     const { parts } = this;
     if (edit.run !== this.view?.run) this.starts = 12;
+    if (view.run !== this.view?.run || view.directions !== this.view.directions) this.choose(null);
     this.view = view;
     this.current = null;
     for (const [k, amount] of edit.move)
@@ -142,7 +147,9 @@ disentangle.Explore = class {
       fold.open = [...fold.querySelectorAll("input")].some((input) => Number(input.value) !== 0);
     [parts.seed.value, parts.truncation.value] = [this.edit.seed, this.edit.truncation];
     parts.truncated.value = this.edit.truncation;
-    parts.desk.hidden = false;
+    parts.desk.hidden = !!view.problem;
+    clearTimeout(this.rest);
+    if (view.problem) return this.say(""); // nothing that the link asks for can be drawn
     this.choose(this.edit.move.keys().next().value ?? null);
     this.samples();
     this.draw();
@@ -171,7 +178,7 @@ disentangle.Explore = class {
   from(changed) {
     this.edit = { ...this.edit, ...changed };
     if (!("seed" in changed) || document.activeElement !== this.parts.seed) this.parts.seed.value = this.edit.seed;
-    this.parts.truncated.value = this.edit.truncation;
+    this.parts.truncation.value = this.parts.truncated.value = this.edit.truncation;
     this.draw();
     this.mark();
   }
@@ -205,7 +212,7 @@ disentangle.Explore = class {
   settle() {
     const link = `${location.origin}${location.pathname}?${disentangle.query(this.edit)}`;
     this.parts.link.value = link;
-    history.replaceState(null, "", link);
+    disentangle.address("explore", link);
     for (const file of this.root.querySelectorAll("[data-file]")) {
       const along = file.dataset.file !== "picture.png";
       const off = along && this.current === null;
@@ -239,6 +246,11 @@ disentangle.Explore = class {
     this.parts.naming.hidden = !row;
     if (row) [this.parts.form.elements.name.value, this.parts.form.elements.note.value] = [row.name, row.note];
     this.parts.kept.textContent = "";
+    if (!row) {
+      this.parts.strip.replaceChildren(...this.blank);
+      this.parts.strip.classList.remove("d-cells");
+      this.laid = "";
+    }
     clearTimeout(this.rest);
     this.rest = setTimeout(() => this.settle(), 160);
   }
@@ -252,15 +264,15 @@ disentangle.Explore = class {
 
   /** Strip or grid of the current direction; the newest asked for wins. */
   async along() {
-    const { current, several, parts } = this;
-    if (current === null || !this.view) return;
+    const { current, several, parts, view } = this;
+    if (current === null || !view) return;
     const query = this.address("app/strip", { ...this.edit, move: new Map([...this.edit.move, [current, 0]]) }, { along: current, seeds: several ? this.others().join(",") : "" });
     if (query !== this.laid) {
       if (this.laying) { this.again = true; return; }
       this.laying = true;
       try {
         const drawn = await disentangle.json(query);
-        if (current === this.current) {
+        if (current === this.current && view === this.view) {
           this.laid = query;
           this.rows(drawn);
         }
@@ -369,15 +381,9 @@ disentangle.Explore = class {
   say(text) {
     if (this.view?.problem) {
       const go = () => this.show({ ...this.view, problem: "" }, this.edit);
-      disentangle.message(this.root, this.view.problem, ["Show it all the same", go]);
+      disentangle.message(this.root, [text, this.view.problem].filter(Boolean).join(" "), ["Show it all the same", go]);
     } else disentangle.message(this.root, text || this.notice);
   }
-};
-
-/** Text whose `…` are code. */
-disentangle.code = (place, text) => {
-  place.hidden = !text;
-  place.replaceChildren(...text.split("`").map((part, i) => (i % 2 ? Object.assign(document.createElement("code"), { textContent: part }) : part)));
 };
 
 disentangle.explore = (element) => {

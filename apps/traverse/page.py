@@ -90,8 +90,9 @@ def build(studio: Studio, work: Work) -> gr.Blocks:
                 ("Explore", "explore", "explore"),
                 ("Compare", "comparison", "compare"),
             ):
-                with gr.Tab(name, id=script):
+                with gr.Tab(name, id=script) as tab:
                     _view(template, script)
+                    tab.select(None, None, None, js=f'() => disentangle.opened("{script}")', **inversion.QUIET)
             with gr.Tab("Picture", id="picture") as tab:
                 inversion.build(page, tab, studio, work)
             with gr.Tab("Scores", id="scores") as tab:
@@ -99,6 +100,9 @@ def build(studio: Studio, work: Work) -> gr.Blocks:
                 tab.select(None, None, None, js="() => disentangle.board?.()", **inversion.QUIET)
             with gr.Tab("Discover", id="discover") as tab:
                 finder.build(page, tab, studio, work)
+        page.load(
+            None, None, None, js='() => disentangle.given.has("run2") && disentangle.go("Compare")', **inversion.QUIET
+        )
         api.add(studio)
         page.unload(work.forget)
     page.queue(max_size=WAITING, default_concurrency_limit=os.cpu_count(), api_open=False)

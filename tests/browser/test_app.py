@@ -57,11 +57,28 @@ def test_explore(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
     assert (edit.seed, 3.0 in dict(edit.coordinates).values()) == (1, True)
     page.locator(".d-gallery button").nth(5).click()
     assert settled(page).seed == 5
+    page.locator(".d-explore [name=seed]").fill("-5")
+    assert settled(page).seed == 0
+    page.keyboard.press("Tab")
+    assert page.input_value(".d-explore [name=seed]") == "0"
+    page.locator(".d-gallery button").nth(5).click()
     page.get_by_role("button", name="More samples").click()
     assert page.locator(".d-gallery button").count() == 24
     page.get_by_role("button", name="Reset").click()
     wait_until(page, lambda: shown(page) == expected(runs, Edit("grey", seed=5)), "the start again")
     assert settled(page).coordinates == ()
+
+    assert page.locator(".d-strip button").count() == 28
+    page.select_option(".d-explore [name=directions]", "weights")
+    wait_until(page, lambda: page.locator(".d-strip .d-quiet").is_visible(), "an empty strip: other directions")
+    assert page.locator(".d-strip button").count() == 0
+    assert not page.locator(".d-explore .d-message").is_visible()
+    press(page, SLIDER, "ArrowRight", 2)
+    wait_until(page, lambda: page.locator(".d-strip button").count() == 28, "four rows")
+    page.fill(".d-explore [name=truncation]", "0.5")
+    page.select_option(".d-explore [name=run]", "vivid")
+    wait_until(page, lambda: page.locator(".d-strip .d-quiet").is_visible(), "an empty strip: another run")
+    assert settled(page).truncation == 1
 
 
 def test_a_link_opens_the_same_picture_after_a_restart(
@@ -84,7 +101,13 @@ def test_a_link_opens_the_same_picture_after_a_restart(
     finally:
         again.close()
     third = visit(f"?{re.sub('weights=[0-9a-f]+', 'weights=beef', urlsplit(link).query)}")
-    third.wait_for_selector(".d-message:has-text('other weights')")
+    third.wait_for_selector(".d-message:has-text('other weights') code:text-is('weights')")
+    third.wait_for_timeout(300)
+    assert (
+        third.evaluate("[...document.images].filter((image) => image.complete && !image.naturalWidth && image.src)")
+        == []
+    )
+    assert not third.locator(".d-explore .d-desk").is_visible()
     third.get_by_role("button", name="Show it all the same").click()
     wait_until(third, lambda: shown(third) == shown(first), "the picture all the same")
     fourth = visit(f"?{urlsplit(link).query}&basis=beef")
@@ -120,6 +143,9 @@ def test_naming_and_export(visit: "Callable[..., Page]", runs: Path) -> None:
         assert magic in content[:16], name
         if name == "PNG":
             assert hashlib.sha256(content).hexdigest() == expected(runs, Edit("grey", "weights", edit.coordinates, 2))
+    page.select_option(".d-explore [name=directions]", "random")
+    wait_until(page, lambda: page.locator(".d-strip .d-quiet").is_visible(), "the other directions")
+    assert not page.locator(".d-explore .d-message").is_visible()
 
 
 def test_compare(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
@@ -130,6 +156,9 @@ def test_compare(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
     page.wait_for_selector(".d-message:has-text('hurt')")  # the next run, which is damaged
     page.select_option(".d-side:nth-child(2) [name=run]", "vivid")
     page.wait_for_selector(".d-side:nth-child(2) .d-facts:has-text('VAE')")
+    page.fill(".d-compare [name=seed]", "1e30")
+    page.keyboard.press("Tab")
+    assert page.input_value(".d-compare [name=seed]") == "0"
     before = [shown(page, within=side) for side in sides]
     press(page, ".d-compare .d-slider input", "ArrowRight", 40)
     wait_until(page, lambda: all(shown(page, within=s) != b for s, b in zip(sides, before)), "both to follow")
@@ -139,6 +168,16 @@ def test_compare(visit: "Callable[..., Page]", runs: Path, shots: Path) -> None:
         edit = Edit(run, view.name, ((view.order[0], 2.0),))
         assert shown(page, within=side) == expected(runs, edit), run
     page.screenshot(path=shots / "compare.png")
+    made = settled(page)
+    assert (made.run, [amount for _, amount in made.coordinates]) == ("grey", [2.0])
+    again = visit(f"?{urlsplit(page.url).query}")
+    wait_until(again, lambda: all(shown(again, within=s) == shown(page, within=s) for s in sides), "both of the link")
+    assert again.input_value(".d-compare .d-slider input >> nth=0") == "2"
+    again.wait_for_timeout(400)
+    assert again.url == page.url
+    go(again, "Explore")
+    wait_until(again, lambda: "run2" not in again.url, "the link of Explore")
+    again.close()
     page.get_by_role("button", name="Open B in Explore").click()
     page.wait_for_selector(".d-explore .d-facts:has-text('VAE')")
     assert settled(page).run == "vivid"
@@ -209,6 +248,8 @@ def test_a_picture_is_brought_inverted_and_steered(
     Image.new("RGB", (50, 40), (200, 60, 20)).save(tmp_path / "mine.png")
     page = visit("?run=vivid")
     shown(page)
+    page.fill(".d-explore [name=truncation]", "0.5")
+    assert settled(page).truncation == 0.5
     go(page, "Picture")
     wait_until(page, lambda: page.input_value("#picture-run input") == "vivid", "the run of Explore")
     page.locator("#picture-file input[type=file]").set_input_files(tmp_path / "mine.png")
@@ -229,7 +270,12 @@ def test_a_picture_is_brought_inverted_and_steered(
     page.get_by_role("button", name="Steer it in Explore").click()
     page.wait_for_selector(".d-photo:visible img")
     edit = settled(page)
-    assert edit.picture
+    assert (bool(edit.picture), edit.truncation) == (True, 1)
+    page.fill(".d-explore [name=truncation]", "0.5")
+    page.locator(".d-gallery [data-picture]").first.click()
+    edit = settled(page)
+    assert (bool(edit.picture), edit.truncation) == (True, 1)
+    assert page.input_value(".d-explore [name=truncation]") == "1"
     press(page, SLIDER, "ArrowRight", 20)
     edit = settled(page)
     wait_until(page, lambda: shown(page) == expected(runs, edit), "the moved picture")
