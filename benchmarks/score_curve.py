@@ -85,7 +85,9 @@ def draw(path: Path, stages: list[Json]) -> Figure:
         lines.append(Series(name, [(s["step"], s[name]["value"]) for s in stages], ink=ink))
         rotated = [(s["step"], s[name]["rotated"]) for s in stages]
         lines.append(Series(f"{name}, rotated", rotated, ink=ink, dash=(3, 3)))
-    title = f"{Run.open(path).name}, seed {Run.open(path).recipe.seed}: scores over the steps"
+    run = Run.open(path)
+    data = f"{run.recipe.data.name} {run.recipe.data.size}×{run.recipe.data.size}"
+    title = f"{run.config['name']} on {data}, seed {run.recipe.seed}: scores over the steps"
     shapes: list[Shape] = curve_panel(title, lines, 22, 22, WIDTH - 44, TALL, NAMES)
     return Figure(WIDTH, TALL + 40, title, shapes)
 
