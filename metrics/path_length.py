@@ -22,6 +22,9 @@ from disentangle.metrics.generators import Samples, pictures
 Distance = Callable[[Tensor, Tensor], Tensor]
 Path = Literal["slerp", "sphere", "lerp"]
 Sampling = Literal["full", "end"]
+STILL = 0.01
+"""Share of the steps that may leave a picture as it is; of a smooth generator none do."""
+
 Crop = Literal["none", "face"]
 Resize = Literal["shrink", "none", "256"]
 
@@ -52,6 +55,16 @@ class PathLength(Result):
     def score(self) -> float:
         """The mean path length; 0 for pictures that do not change, without an upper limit."""
         return self.mean
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must know, in words: of paths along which nothing happens."""
+        still = float(np.mean(self.lengths == 0))
+        words = (
+            f"{still:.0%} of the steps leave the picture as it is, to the last bit, as where latents are quantised: the "
+            "path length says nothing of these, and is the smaller for them"
+        )
+        return (words,) * (still > STILL)
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -87,6 +87,18 @@ def test_rounding_to_eight_bits_would_ruin_it():
     assert perceptual_path_length(Rounding(4), squared, 300).score > 20 * smooth
 
 
+def test_steps_that_change_nothing_are_told_of():
+    class Quantised(Plane):
+        def synthesize(self, latents):
+            return super().synthesize(latents.round())
+
+    settings = {"samples": 100, "epsilon": 1e-6}
+    still = perceptual_path_length(Quantised(2), squared, **settings)
+    assert still.score == 0
+    assert "100% of the steps leave the picture as it is" in still.warnings[0]
+    assert perceptual_path_length(Plane(2), squared, **settings).warnings == ()
+
+
 def test_outliers_are_trimmed():
     def wild(a, b):
         found = torch.arange(len(a), dtype=torch.float64)
