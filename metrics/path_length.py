@@ -22,11 +22,11 @@ from disentangle.metrics.generators import Samples, pictures
 Distance = Callable[[Tensor, Tensor], Tensor]
 Path = Literal["slerp", "sphere", "lerp"]
 Sampling = Literal["full", "end"]
-STILL = 0.01
-"""Share of the steps that may leave a picture as it is; of a smooth generator none do."""
-
 Crop = Literal["none", "face"]
 Resize = Literal["shrink", "none", "256"]
+
+STILL = 0.01
+"""Share of the steps that may leave a picture as it is; of a smooth generator none do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +61,8 @@ class PathLength(Result):
         """What a reader must know, in words: of paths along which nothing happens."""
         still = float(np.mean(self.lengths == 0))
         words = (
-            f"{still:.0%} of the steps leave the picture as it is, to the last bit, as where latents are quantised: the "
-            "path length says nothing of these, and is the smaller for them"
+            f"{still:.0%} of the steps leave the picture as it is, to the last bit, as where latents are quantised: "
+            "the path length says nothing of these, and is the smaller for them"
         )
         return (words,) * (still > STILL)
 
