@@ -196,8 +196,17 @@ def _fit_all(
         return list(pool.map(fit, factors.T, test_factors.T))
 
 
+FAR = 1000.0
+"""Half ranges from 0 beyond which codes are moved there before they are rounded to 24 bits."""
+
+
 def _single(codes: Floats, test_codes: Floats) -> tuple[Floats, Floats]:
-    """Both in single precision, as scikit-learn's trees see them, scaled by powers of two where that loses them."""
+    """Both in single precision, as scikit-learn's trees see them; scaled by powers of two, and moved to the middle of
+    their range, where that would lose them."""
+    low, high = (np.array([pick(codes, 0), pick(test_codes, 0)], np.float64) for pick in (np.min, np.max))
+    middle = low.min(0) / 2 + high.max(0) / 2
+    far = np.abs(middle) / FAR > high.max(0) / 2 - low.min(0) / 2
+    codes, test_codes = (np.where(far, values.astype(np.float64) - middle, values) for values in (codes, test_codes))
     most = np.maximum(np.abs(codes).max(axis=0), np.abs(test_codes).max(axis=0)).astype(np.float64)
     exponent = np.frexp(most)[1]
     shift = np.clip(exponent, -100, 127) - exponent

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from labelled import arrays, split
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.tree import DecisionTreeClassifier
 
@@ -273,3 +274,10 @@ def test_samples_too_few_to_learn_from_are_said_to_be() -> None:
     with pytest.warns(DisentangleWarning, match="30 samples are few to learn factor 1 from, of 4 values"):
         result = dci(factors, factors, factors, factors)
     assert result.warnings == ("30 samples are few to learn factor 1 from, of 4 values: fewer than 10 of each",)
+
+
+def test_codes_far_from_the_origin_keep_their_order():
+    codes, factors = arrays()
+    parts = split(codes, factors)
+    here, far = dci(*parts), dci(parts[0] + 1e9, parts[1], parts[2] + 1e9, parts[3])
+    assert far.importance == pytest.approx(here.importance, abs=1e-6)
