@@ -183,13 +183,13 @@ def _verdict_on_codes(gap: Json) -> str:
 
 def _beside(report: Json) -> str:
     """How the codes stand to the same codes rotated, by the other scores."""
-    groups: dict[str, list[str]] = {"better": [], "worse": [], "not clear": []}
-    for score in report["scores"]:
-        if score["name"] != "MIG" and score["interval"] is not None and "rotated" in score["baselines"]:
-            groups[stand(score, "rotated")].append(score["name"])
-    words = {"better": "better in", "worse": "worse in", "not clear": "not clearly apart in"}
-    said = [f"{words[word]} {in_a_row(names)}" for word, names in groups.items() if names]
-    return f"Beside the same codes rotated it is {'; '.join(said)}." if said else ""
+    others = [
+        score
+        for score in report["scores"]
+        if score["name"] != "MIG" and score["interval"] is not None and "rotated" in score["baselines"]
+    ]
+    said = _grouped({score["name"]: stand(score, "rotated") for score in others}, "in", "in")
+    return f"Beside the same codes rotated it is {said}." if said else ""
 
 
 EXACT = frozenset({"chance", "prior's mean", "class frequencies"})
@@ -219,13 +219,16 @@ def standing(score: Json) -> str:
     """How a score stands to its reference points, in a sentence; empty where it has none or neither way is better."""
     if score["better"] not in ("higher", "lower") or not score["baselines"]:
         return ""
-    groups: dict[str, list[str]] = {"better": [], "worse": [], "not clear": []}
-    for point in score["baselines"]:
-        groups[stand(score, point)].append(point)
-    words = {"better": "better than", "worse": "worse than", "not clear": "not clearly apart from"}
-    said = "; ".join(f"{words[word]} {in_a_row(names)}" for word, names in groups.items() if names)
+    said = _grouped({point: stand(score, point) for point in score["baselines"]}, "than", "from")
     alone = "" if score["interval"] is not None else ", by the numbers alone: there is no interval"
     return f"{said[:1].upper()}{said[1:]}{alone}."
+
+
+def _grouped(stands: Mapping[str, str], than: str, apart: str) -> str:
+    """``"better than a and b; not clearly apart from c"`` of names and how each stands, with these prepositions."""
+    words = {"better": f"better {than}", "worse": f"worse {than}", "not clear": f"not clearly apart {apart}"}
+    groups = {word: [name for name, stood in stands.items() if stood == word] for word in words}
+    return "; ".join(f"{words[word]} {in_a_row(names)}" for word, names in groups.items() if names)
 
 
 def in_a_row(names: Sequence[str]) -> str:

@@ -49,7 +49,6 @@ class UDR(Result):
         similarity: what codes were compared by.
         threshold: of the divergence.
         learner: what predicted codes from codes; ``None`` where nothing learns.
-        seed: of what was random; ``None``, as nothing is.
     """
 
     model_scores: Matrix
@@ -62,7 +61,6 @@ class UDR(Result):
     similarity: Similarity
     threshold: float
     learner: str | None = None
-    seed: int | None = None
 
     @property
     def score(self) -> float:

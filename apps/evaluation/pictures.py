@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from disentangle import metrics
+from disentangle.apps.evaluation.reference import Chance, Turned
 from disentangle.apps.evaluation.score import Floats, Part, Score, quiet, scores_of
 from disentangle.apps.evaluation.team import BATCH
 from disentangle.apps.progress import progress
 from disentangle.data import files
 from disentangle.errors import UserError
-from disentangle.generator import Generator
 from disentangle.metrics import (
     FeatureCache,
     Frechet,
@@ -29,7 +29,6 @@ from disentangle.metrics import (
     load_distance,
     load_features,
 )
-from disentangle.training.draws import seeded
 
 if TYPE_CHECKING:  # what is scored knows its features, which are made here
     from disentangle.apps.evaluation.subject import Subject
@@ -289,45 +288,6 @@ def _activeness(subject: "Subject") -> Computed:
     seed = subject.settings.seed
     turned = metrics.activeness(Turned(subject.model, seed), seed=seed)
     return metrics.activeness(subject.model, seed=seed), {"random directions": [turned]}
-
-
-class Turned:
-    """A generator whose latents are those of another one along random directions, at right angles to each other.
-
-    Args:
-        model: the other one.
-        seed: of the directions.
-    """
-
-    def __init__(self, model: Generator, seed: int) -> None:
-        self.model, self.latent_size = model, model.latent_size
-        draw = seeded(seed, "random directions")
-        self.basis: Tensor = torch.linalg.qr(torch.randn(self.latent_size, self.latent_size, generator=draw)).Q
-
-    def sample_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Latents ``(n, d)``, in units of the directions."""
-        latents = self.model.sample_latents(n, generator)
-        return latents @ self.basis.to(latents)
-
-    def synthesize(self, latents: Tensor) -> Tensor:
-        """Pictures of what the other generator makes of them."""
-        return self.model.synthesize(latents @ self.basis.to(latents).T)
-
-
-@dataclass(frozen=True, eq=False)
-class Chance(Result):
-    """What guessing gets.
-
-    Attributes:
-        value: the score.
-    """
-
-    value: float
-
-    @property
-    def score(self) -> float:
-        """The score."""
-        return self.value
 
 
 PICTURES: dict[str, PictureScore] = {

@@ -65,7 +65,7 @@ disentangle.Compare = class {
 
   /** Set the sliders so that they move both runs' directions as a link says. */
   follow(given) {
-    const moves = ENDS.map((end) => new Map((given.get(`move${end}`) || "").split(",").map((part) => part.split(":").map(Number))));
+    const moves = ENDS.map((end) => new Map((given.get(`move${end}`) || "").split(",").filter(Boolean).map((part) => part.split(":").map(Number))));
     for (const row of this.list.querySelectorAll("[data-places]")) {
       const places = row.dataset.places.split("|");
       const [a, b] = places.map((place, i) => (place === "" ? null : moves[i].get(Number(place)) || 0));
@@ -76,7 +76,7 @@ disentangle.Compare = class {
       disentangle.set(row.querySelector("input"), amount);
       row.closest("details").open = true;
     }
-    if (moves.some((move) => [...move.values()].some((amount) => amount !== undefined))) this.notice = "No slider here does all that the link asks for.";
+    if (moves.some((move) => move.size)) this.notice = "No slider here does all that the link asks for.";
     const same = ({ view }, i) => ["weights", "basis"].every((key) => view[key].startsWith(given.get(key + ENDS[i]) || ""));
     if (!this.sides.every(same)) this.notice = "This link was made with other weights or directions than these runs have now: the pictures are others.";
     this.gather();

@@ -32,10 +32,7 @@ def pairs(one: View, two: View) -> tuple[list[Json], list[Json]]:
     A slider moves both the same way, as far as that can be told (:func:`turned`).
     """
     active = [[k for k in view.order if not bool(view.directions.still[k])] for view in (one, two)]
-    ranks = [
-        _pair(f"rank {i + 1}", one, a, two, b, one.directions.moves[a] if both_move_it(one, a, two, b) else "")
-        for i, (a, b) in enumerate(zip(active[0][:MOST], active[1][:MOST]))
-    ]
+    ranks = [_pair(f"rank {i + 1}", one, a, two, b) for i, (a, b) in enumerate(zip(active[0][:MOST], active[1][:MOST]))]
     shared = [factor for factor in one.directions.factors if factor in two.directions.factors]
     found = [(factor, best(one, factor), best(two, factor)) for factor in shared]
     factors = [_pair(factor, one, a, two, b, factor) for factor, a, b in found if a is not None or b is not None]
@@ -54,20 +51,17 @@ def described(one: View, two: View) -> Json:
 def turned(one: View, a: int, two: View, b: int, factor: str = "") -> bool:
     """Whether two directions point opposite ways, so that a slider of both has to move the second one backwards.
 
-    That is so where they move the factor opposite ways, if it is a number that both were seen to move; otherwise where
-    their vectors do, if these are of one size and near one another as lines.
+    That is so where they move the factor, by default the one that both move most, opposite ways, if it is a number that
+    both were seen to move; otherwise where their vectors do, if these are of one size and near one another as lines.
     """
+    moved = {one.directions.moves[a], two.directions.moves[b]}
+    factor = factor or (moved.pop() if len(moved) == 1 else "")
     spans = [view.directions.span(k, factor) for view, k in ((one, a), (two, b))] if factor else [None]
     rises = [span[1] - span[0] for span in spans if span is not None]
     if len(rises) == 2 and min(map(abs, rises)) >= LEAST_SPAN:
         return rises[0] * rises[1] < 0
     first, second = one.directions.vectors[a].double(), two.directions.vectors[b].double()
     return first.shape == second.shape and float(first @ second) <= -ALIKE
-
-
-def both_move_it(one: View, a: int, two: View, b: int) -> bool:
-    """Whether two directions move the same factor most."""
-    return one.directions.moves[a] == two.directions.moves[b] != ""
 
 
 def _pair(label: str, one: View, a: int | None, two: View, b: int | None, factor: str = "") -> Json:

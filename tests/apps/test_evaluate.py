@@ -330,6 +330,7 @@ def test_an_earlier_checkpoint_can_be_scored(runs: dict[str, Path], corners: Non
         (["{folder}/nothing"], "no run folder at"),
         (["{folder}"], "not a run folder"),
         (["{vae}", "--checkpoint", "5"], "no checkpoint of step 5: possible: 4, 6"),
+        (["{vae}", "--scores"], "--scores needs a name"),
         (["{vae}", "--samples", "1"], "--samples must be at least 2, got 1"),
         (["{vae}", "--train-samples", "3"], "--train-samples must be at least"),
         (["{vae}", "--out", "{vae}/config.json"], "--out must be a folder"),

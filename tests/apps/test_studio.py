@@ -61,6 +61,16 @@ def test_only_names_of_runs_open_runs(studio: Studio, name: str) -> None:
         studio.run(name)
 
 
+def test_a_link_to_a_run_is_a_run_of_its_own_name(tmp_path: Path) -> None:
+    gan_run(tmp_path / "elsewhere" / "s0")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "linked").symlink_to(tmp_path / "elsewhere" / "s0")
+    found = Studio(tmp_path / "runs")
+    assert found.names() == ["linked"]
+    assert found.open("linked").run.name == "linked"
+    assert Studio(tmp_path / "runs" / "linked").open("linked").run.name == "linked"
+
+
 def test_a_view_stays_until_something_changes_on_disk(studio: Studio, runs: Path) -> None:
     first = studio.open("grey", "subspace")
     assert studio.open("grey", "subspace") is first

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from disentangle.directions import Directions, discover, measure_activeness, move
+from disentangle.directions.captions import spanned
 from disentangle.directions.draw import CAPTION, FRAMES, HEADER, PAD, gif_bytes, loop, scale_for, strips
 from disentangle.pictures import to_uint8
 from tests.fakes import LinearGenerator
@@ -53,6 +54,12 @@ def test_captions_stay_left_of_the_pictures(generator: LinearGenerator, directio
     rules = (gutter == (226, 228, 232)).all(1)
     assert (gutter[~rules] == 255).all()
     assert (sheet[HEADER + 1 :, 14:CAPTION] < 128).any(), "there is a caption"
+
+
+def test_how_far_a_value_moves_in_words() -> None:
+    assert spanned((-0.31, 0.284)) == "−0.31 … +0.28"
+    assert spanned((-0.01, 0.06)) == "−0.01 … +0.06"
+    assert spanned((-0.04, 0.04)) == spanned(None) == ""
 
 
 def test_the_loop_starts_in_the_middle_and_closes(generator: LinearGenerator, directions: Directions) -> None:

@@ -193,3 +193,5 @@ def test_a_number_that_is_none_is_an_error(name: str, bad: float) -> None:
     codes[100, 1] = bad
     with pytest.raises(ValueError, match="finite"):
         SCORES[name](codes, factors)
+    with pytest.raises(ValueError, match="masked"):
+        SCORES[name](np.ma.masked_invalid(codes), factors)

@@ -291,6 +291,9 @@ def test_a_slider_moves_both_runs_the_same_way(app: httpx.Client, runs: Path) ->
     level = dataclasses.replace(other, directions=dataclasses.replace(round_, spans=spans, **seen))
     assert not compare.turned(rises, 0, level, 0, "size")
     assert compare.turned(rises, 0, falls, 0, "hue"), "by the vectors"
+    ranked = [[row["sides"][1]["turned"] for row in compare.pairs(rises, each)[0]] for each in (falls, level)]
+    assert all(ranked[0]), "by rank, too, where both move one factor"
+    assert not any(ranked[1])
     round_.save(runs / "grey" / "directions" / "round")
     html = app.get("/app/compare?run1=grey&directions1=subspace&run2=grey&directions2=round").json()["html"]
     shown = int((~found.still).sum())
