@@ -30,7 +30,7 @@ from disentangle.training.hardware import autocast_dtype
 from disentangle.training.metrics import MetricsLog
 from disentangle.training.networks import build_networks
 from disentangle.training.objectives import Batch, ClassifierLoss, Update
-from disentangle.training.optimizers import AdamConfig, SGDConfig
+from disentangle.training.optimizers import AdamConfig, SGDConfig, clip_gradients
 from disentangle.training.pictures import TrainingPictures
 from disentangle.training.progress import ProgressLine
 from disentangle.training.run import Run
@@ -222,6 +222,7 @@ class Trainer:
                 with torch.autocast(accelerator.device.type, self.autocast, enabled=self.autocast is not None):
                     terms = phase.objective(batch)
                 (terms["loss"] + phase.treatment.penalty()).backward()
+                clip_gradients(phase.config, phase.objective.parameters())
                 phase.treatment.step(phase.optimizer)
             except ValueError as error:  # what is not finite has no root and no nearest orthogonal gradient
                 raise self._refused(step, error) from error

@@ -16,7 +16,7 @@ from disentangle.training.architectures import ResNetConfig
 from disentangle.training.hardware import make_accelerator
 from disentangle.training.loop import Trainer
 from disentangle.training.objectives import BetaVAELoss, ClassifierLoss
-from disentangle.training.optimizers import AdamConfig, SGDConfig
+from disentangle.training.optimizers import AdamConfig
 from disentangle.training.recipe import DataConfig, Recipe
 from disentangle.treatments import TreatmentConfig, optimal_learning_rate
 
@@ -133,14 +133,6 @@ def test_the_average_follows_and_samples_are_drawn_from_it(tmp_path: Path, recip
     # At step 1 the decay is 1/11, whatever the half-life.
     for old, new, average in zip(initial, current, trainer.ema.model.parameters(), strict=True):
         assert torch.allclose(average, old / 11 + new * 10 / 11, atol=1e-6)
-
-
-def test_the_rate_falls_at_the_end() -> None:
-    adam = AdamConfig(learning_rate=2.0, decay=0.5)
-    assert [adam.rate_at(step, 8) for step in range(1, 9)] == [2, 2, 2, 2, 2, 1.5, 1, 0.5]
-    assert [AdamConfig(learning_rate=2.0).rate_at(step, 3) for step in range(1, 4)] == [2, 2, 2]
-    sgd = SGDConfig(learning_rate=8.0, milestones=(0.5, 0.75), gamma=0.25)
-    assert [sgd.rate_at(step, 8) for step in range(1, 9)] == [8, 8, 8, 8, 2, 2, 0.5, 0.5]
 
 
 def poisoned(trainer: Trainer, name: str, at: int, before: bool = True) -> Trainer:

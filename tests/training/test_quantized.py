@@ -26,7 +26,6 @@ from disentangle.training.objectives.quantized import (
     quantization_loss,
     silverman,
 )
-from disentangle.training.optimizers import AdamConfig
 
 
 def points(n: int, d: int, seed: int = 0) -> Tensor:
@@ -215,19 +214,6 @@ def test_second_differences_keep_their_digits_under_autocast() -> None:
 def test_weights_that_make_no_sense_are_refused(loss: QLAELoss | TripodLoss, words: str) -> None:
     with pytest.raises(UserError, match=words):
         loss.check()
-
-
-def test_weight_decay_spares_vectors() -> None:
-    matrix, vector = torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(2))
-    alone = torch.nn.Parameter(torch.ones(1, 3))
-    config = AdamConfig(learning_rate=0.5, weight_decay=0.1)
-    optimizer = config.build([{"params": [matrix, vector]}, {"params": [alone]}])
-    for parameter in (matrix, vector, alone):
-        parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
-    assert matrix.detach().unique().tolist() == alone.detach().unique().tolist() == pytest.approx([0.95])
-    assert vector.tolist() == [1, 1]
-    assert len(AdamConfig().build([{"params": [matrix, vector]}]).param_groups) == 1
 
 
 @pytest.mark.parametrize("kind", ["qlae", "tripod"])

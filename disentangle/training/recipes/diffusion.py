@@ -22,8 +22,8 @@ SMALL = Recipe(
 )
 
 # Ho, Jain, Abbeel 2020, arXiv 2006.11239, appendix B: 35.7 million parameters, 114 million at 256×256; the average of
-# the weights has a decay of 0.9999 a step. The first 5,000 steps, in which the rate rises, are left out. Sampled in 50
-# steps, as Song, Meng, Ermon 2021.
+# the weights has a decay of 0.9999 a step; the limit of the gradient's norm is their program's. Sampled in 50 steps,
+# as Song, Meng, Ermon 2021.
 DDPM = Recipe(
     summary="DDPM, published settings",
     data=DataConfig("cifar-10", size=32, channels=3, flip=True),
@@ -39,7 +39,7 @@ DDPM = Recipe(
         prediction="epsilon",
     ),
     loss=DiffusionLoss(),
-    optimizer=AdamConfig(learning_rate=2e-4, betas=(0.9, 0.999)),
+    optimizer=AdamConfig(learning_rate=2e-4, betas=(0.9, 0.999), warmup=5_000, clip_norm=1.0),
     treatment=TreatmentConfig(()),
     steps=800_000,
     batch_size=128,
@@ -67,7 +67,7 @@ RECIPES: dict[str, Recipe] = {
         summary="DDPM, settings published for CelebA-HQ",
         data=DataConfig("ffhq", size=256, channels=3, flip=True),
         model=replace(DDPM.model, channels=(128, 128, 256, 256, 512, 512), dropout=0.0),  # type: ignore[arg-type]
-        optimizer=AdamConfig(learning_rate=2e-5, betas=(0.9, 0.999)),
+        optimizer=AdamConfig(learning_rate=2e-5, betas=(0.9, 0.999), warmup=5_000, clip_norm=1.0),
         steps=500_000,
         batch_size=64,
         ema_pictures=64 * 6_931,
