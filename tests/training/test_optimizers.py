@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import RECIPES, make_trainer
 
 from disentangle.errors import UserError
 from disentangle.training.optimizers import AdamConfig, SGDConfig, clip_gradients
 from disentangle.training.recipes import RECIPES as PUBLISHED
 from disentangle.treatments import TreatmentConfig
-from tests.tiny import RECIPES, make_trainer
 
 
 def test_the_rate_falls_at_the_end() -> None:
