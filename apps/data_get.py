@@ -51,6 +51,8 @@ def main(argv: Sequence[str]) -> None:
     description = inspect.cleandoc(GetArgs.__doc__ or "") + "\n" + EXAMPLES
     options = (tyro.conf.FlagCreatePairsOff,)
     args = parse(GetArgs, args=list(argv), prog="disentangle data get", description=description, config=options)
+    if args.name is not None and args.list:
+        raise UserError("give the name of a data set to fetch, or --list, not both")
     if args.name is None:
         if args.root is not None:
             raise UserError("name the data set to put there: disentangle data get NAME --root FOLDER")
@@ -73,11 +75,16 @@ def get(description: Description, root: Path | None) -> None:
         UserError: where it has to be fetched by hand, or the download fails.
     """
     from disentangle.data import files
-    from disentangle.data.download import download_all
+    from disentangle.data.download import download_all, verify
 
     name = description.name
     found = description.find(root)
     folder = files.cache(name) if root is None else root
+    for remote in description.files:
+        for path in {where / remote.name for where in (found, folder) if where is not None}:
+            if path.is_file():
+                logger.info("checking %s", path)
+                verify(remote, path)
     if found is not None and not (root is not None and description.files and _lacks(description, root)):
         logger.info("%s is here: %s", name, found)
     elif description.by_hand:

@@ -166,9 +166,15 @@ def _steps(
         raise ValueError(f"z must hold latents (n, d), at least one of each, got shape {tuple(z.shape)}")
     if not 0 < epsilon < math.inf:
         raise ValueError(f"epsilon must be above 0 and finite, got {epsilon}")
+    if z.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"z must be float32 or float64, got {z.dtype}: a difference of shorter numbers is mostly rounding"
+        )
     if directions is None:
+        if samples < 2 or samples != int(samples):
+            raise ValueError(f"a variance needs at least 2 samples, a whole number, got {samples}")
         device = generator.device if generator is not None else None
-        directions = torch.randint(0, 2, (samples, *z.shape), generator=generator, device=device) * 2 - 1
+        directions = torch.randint(0, 2, (int(samples), *z.shape), generator=generator, device=device) * 2 - 1
     elif directions.ndim != 3 or directions.shape[1:] != z.shape:
         raise ValueError(f"directions must be (samples, {len(z)}, {z.shape[1]}), got {tuple(directions.shape)}")
     if len(directions) < 2:

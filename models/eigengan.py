@@ -69,7 +69,7 @@ class EigenGAN(ModelMixin, ConfigMixin, ShowsActivations):  # type: ignore[misc]
             self.seed_features = nn.Linear(noise, widths[0] * 4 * 4)
             keep_variance(self.seed_features)
             self.blocks = nn.ModuleList(EigenBlock(widths[i], widths[i + 1], s, rank) for i, s in enumerate(layers))
-            self.to_image = ToImage(base_channels, channels, 7)
+            self.to_image = ToImage(widths[-1], channels, 7)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents ``(n, latent_size)`` to pictures ``(n, channels, size, size)`` in [-1, 1]."""

@@ -162,7 +162,11 @@ def test_autocast_does_not_reach_the_differences(penalty: Penalty) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"samples": 1}, "at least 2 samples, got 1"),
+        ({"samples": 1}, "at least 2 samples, a whole number, got 1"),
+        ({"samples": -1}, "at least 2 samples, a whole number, got -1"),
+        ({"samples": 2.5}, "at least 2 samples, a whole number, got 2.5"),
+        ({"directions": torch.ones(1, 3, 4)}, "at least 2 samples, got 1"),
+        ({"z": torch.zeros(3, 4, dtype=torch.bfloat16)}, "z must be float32 or float64, got torch.bfloat16"),
         ({"epsilon": 0.0}, "epsilon must be above 0 and finite, got 0.0"),
         ({"epsilon": float("nan")}, "epsilon"),
         ({"reduction": "sum"}, "unknown reduction 'sum': possible: max, mean"),

@@ -82,7 +82,8 @@ def load_celeba(
     chosen = sorted(sources) if names is None else names
     lacking = next((name for name in chosen if name not in sources), None)
     if lacking is not None or not chosen:
-        raise UserError(f"the pictures of {NAME} in {folder} are not complete: {lacking or 'none'} is there: {BY_HAND}")
+        which = f"{lacking} is missing" if lacking else "none is there"
+        raise UserError(f"the pictures of {NAME} in {folder} are not complete: {which}: {BY_HAND}")
     pictures = load_pictures(NAME, [sources[name] for name in chosen], size, channels, BLEED)
     if not (folder / ATTRIBUTES).is_file():
         return pictures

@@ -53,7 +53,30 @@ def total_size(remotes: Sequence[Remote]) -> int | None:
     return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
-def download(remote: Remote, folder: Path, what: str, report: Report | None = None) -> Path:
+def verify(remote: Remote, path: Path) -> None:
+    """Check a file that was put there by hand, or earlier; nothing of it is changed.
+
+    Raises:
+        UserError: where its size or its checksum is not the published one, or it cannot be read.
+    """
+    kind = remote.checksum.partition(":")[0] or "md5"
+    size, checksum = 0, hashlib.new(kind, usedforsecurity=False)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                size += len(block)
+                checksum.update(block)
+    except OSError as error:
+        raise files.cannot_read(path, error, "mend its permissions, or fetch it again") from None
+    found = f"{kind}:{checksum.hexdigest()}"
+    if (remote.checksum and found != remote.checksum) or size != (remote.size or size):
+        raise UserError(
+            f"{path} is not the published file ({size:,} bytes, {found}): remove it, and `disentangle data get` or you "
+            f"fetch {remote.url}"
+        )
+
+
+def download(remote: Remote, folder: Path, what: str, report: Report | None = None, by_hand: str | None = None) -> Path:
     """Download a file to ``folder``, unless it is there.
 
     It comes a megabyte at a time to ``NAME.part``, which is kept whatever happens, so that the next call goes on where
@@ -65,6 +88,7 @@ def download(remote: Remote, folder: Path, what: str, report: Report | None = No
         folder: where it goes.
         what: whose file it is, in words.
         report: told of the progress.
+        by_hand: what to fetch in its place where that fails; the file alone if ``None``.
 
     Returns:
         Its path.
@@ -74,10 +98,11 @@ def download(remote: Remote, folder: Path, what: str, report: Report | None = No
             cannot be written.
     """
     path = folder / remote.name
+    mend = f"fetch {by_hand or remote.url} yourself and put it in {folder}, or where DISENTANGLE_DATA says"
     try:
         with files.partial(path) as part:
             if part is not None:
-                _fill(remote, part, folder, what, report)
+                _fill(remote, part, what, mend, report)
                 Path(part.name).replace(path)
     except OSError as error:
         raise UserError(
@@ -89,13 +114,14 @@ def download(remote: Remote, folder: Path, what: str, report: Report | None = No
 def download_all(remotes: Sequence[Remote], folder: Path, what: str, report: Report | None = None) -> None:
     """Download several files, one after another; ``report`` is told of all of them together."""
     total, before = total_size(remotes), 0
+    lacking = [remote.url for remote in remotes if not (folder / remote.name).exists()]
     for remote in remotes:
 
         def add(here: int, of: int | None, before: int = before) -> None:
             if report is not None:
                 report(before + here, of if len(remotes) == 1 else total)
 
-        before += download(remote, folder, what, add).stat().st_size
+        before += download(remote, folder, what, add, " and ".join(lacking)).stat().st_size
 
 
 class _Part:
@@ -135,11 +161,27 @@ class _Part:
             self._sum.update(block)
 
 
-def _fill(remote: Remote, file: BinaryIO, folder: Path, what: str, report: Report | None) -> None:
+def _fill(remote: Remote, file: BinaryIO, what: str, mend: str, report: Report | None) -> None:
     """Bring ``file`` to the whole content, and check it; raises OSError where it cannot be written."""
-    mend = f"fetch {remote.url} yourself and put it in {folder}, or where DISENTANGLE_DATA says"
     logger.info("downloading %s", remote.url)
     part = _Part(file, remote.checksum.partition(":")[0])
+    earlier = part.size > 0
+    said = _complete(remote, part, what, mend, report)
+    if said and earlier:
+        logger.info("what was here of it does not fit the rest: once more from the start")
+        part.empty()
+        said = _complete(remote, part, what, mend, report)
+    if said:
+        part.path.unlink()
+        raise UserError(f"what came from {remote.url} is not the published file ({said}): {mend}")
+
+
+def _complete(remote: Remote, part: _Part, what: str, mend: str, report: Report | None) -> str:
+    """Append to ``part`` all that it lacks.
+
+    Returns:
+        What it is in the end, if that is not what was published; else an empty text.
+    """
     tries = 0
     while True:
         before = part.size
@@ -157,10 +199,9 @@ def _fill(remote: Remote, file: BinaryIO, folder: Path, what: str, report: Repor
             )
         time.sleep(PAUSE)
     found = part.checksum()
-    if found != remote.checksum or part.size != (remote.size or part.size):
-        part.path.unlink()
-        said = f"{part.size:,} bytes" + (f", {found}" if found else "")
-        raise UserError(f"what came from {remote.url} is not the published file ({said}): {mend}")
+    if found == remote.checksum and part.size == (remote.size or part.size):
+        return ""
+    return f"{part.size:,} bytes" + (f", {found}" if found else "")
 
 
 def _transfer(remote: Remote, part: _Part, report: Report | None) -> int | None:

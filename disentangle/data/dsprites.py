@@ -76,6 +76,8 @@ def find(root: Path | None) -> Path | None:
 def _grid(path: Path, count: int) -> FactorGrid:
     """The factors, from the columns of the file; the first of them is the colour."""
     classes, values = (_column(path, key, count) for key in ("latents_classes", "latents_values"))
+    if classes.dtype.kind not in "iu" or values.dtype.kind != "f" or not np.isfinite(values).all():
+        raise files.damaged(path, "its classes are not all integers, or its values not all finite", MEND)
     sizes = tuple((classes.max(0, initial=-1) + 1).tolist())
     if sizes[0] != 1 or prod(sizes) != count or sizes[1] > len(SHAPES):
         raise files.damaged(path, f"the classes have {sizes} values for {count:,} pictures", MEND)

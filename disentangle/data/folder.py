@@ -176,7 +176,7 @@ def decode(path: Path | Packed, size: int, channels: int, bleed: float = 0.0) ->
     """Decode one file to ``(channels, size, size)`` uint8: upright, in the middle, on white where it is transparent.
 
     Raises:
-        UserError: where the file is damaged, no picture, or larger than 100 million pixels.
+        UserError: where the file is damaged, no picture, larger than 100 million pixels, or of 32-bit numbers.
     """
     with _open(path) as image:
         try:
@@ -185,7 +185,8 @@ def decode(path: Path | Packed, size: int, channels: int, bleed: float = 0.0) ->
             upright = ImageOps.exif_transpose(image)
         except Exception as error:  # damaged data make the many decoders raise whatever they stumble over
             raise _damaged(path, error) from None
-    square = ImageOps.fit(_flat(upright, channels), (size, size), method=Image.Resampling.LANCZOS, bleed=bleed)
+    flat = _flat(_eight_bits(upright, image.format, path), channels)
+    square = ImageOps.fit(flat, (size, size), method=Image.Resampling.LANCZOS, bleed=bleed)
     return torch.from_numpy(np.array(square).reshape(size, size, channels)).permute(2, 0, 1)
 
 
@@ -205,11 +206,25 @@ def _open(path: Path | Packed) -> Image.Image:
     return image
 
 
+def _eight_bits(image: Image.Image, kind: str | None, path: Path | Packed) -> Image.Image:
+    """The picture, its 16 bits as 8: Pillow would clip what is above 255.
+
+    Raises:
+        UserError: where the file does not tell which of its numbers is white.
+    """
+    # 16 bits fill 32 where Pillow reads a PNG or PGM; of a PGM it has scaled them to all 16.
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
+        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        got = "32-bit integers" if image.mode == "I" else "floating-point numbers"
+        raise UserError(
+            f"the picture {path} holds {got}, of which no file tells what is white: save it with 8 or 16 bits"
+        )
+    return image
+
+
 def _flat(image: Image.Image, channels: int) -> Image.Image:
     """Grey or RGB, without transparency."""
-    if image.mode.startswith("I;16"):
-        # Pillow would clip these at 255
-        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

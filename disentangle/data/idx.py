@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 from disentangle.data import files
 from disentangle.data.base import Description, check_choice, check_split
 from disentangle.data.classes import ClassSet
-from disentangle.data.download import Remote, download
+from disentangle.data.download import Remote, download_all
 from disentangle.data.memory import MemorySet, doubled
 from disentangle.errors import UserError
 
@@ -115,9 +115,7 @@ class IdxSet:
                 f"no {self.title} files in {root}: it must hold {names[0]}.gz and {names[1]}.gz, from {self.source}"
             )
         folder = files.cache(self.name)
-        for remote in self.remotes:
-            if remote.name.removesuffix(".gz") in names:
-                download(remote, folder, self.title)
+        download_all([r for r in self.remotes if r.name.removesuffix(".gz") in names], folder, self.title)
         return folder
 
 

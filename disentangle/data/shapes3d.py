@@ -122,6 +122,8 @@ class _File:
 
 def _grid(path: Path, labels: npt.NDArray[np.float64]) -> FactorGrid:
     """The factors, from the values in the file."""
+    if not np.isfinite(labels).all():
+        raise files.damaged(path, "its labels are not all finite", MEND)
     found = [np.unique(column, return_inverse=True) for column in labels.T]
     sizes = tuple(len(values) for values, _ in found)
     places = np.stack([place for _, place in found])

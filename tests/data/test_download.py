@@ -148,12 +148,18 @@ def test_what_is_not_the_published_file_is_not_kept(server: Server, tmp_path: Pa
         with pytest.raises(UserError, match=r"file.bin is not the published file \(5,000 bytes.*fetch http"):
             get(server, tmp_path, checksum, size)
         assert os.listdir(tmp_path) == []
-    # what was there already counts
-    (tmp_path / "file.bin.part").write_bytes(b"x" * 10)
     server.content = CONTENT
-    with pytest.raises(UserError, match="is not the published file"):
-        get(server, tmp_path)
     assert get(server, tmp_path, f"sha256:{hashlib.sha256(CONTENT).hexdigest()}", 5_000).exists()
+
+
+def test_a_part_of_something_else_costs_a_second_download_and_nothing_more(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.bin.part").write_bytes(b"x" * 10)
+    assert get(server, tmp_path).read_bytes() == CONTENT
+    assert server.asked == [("/file.bin", "bytes=10-"), ("/file.bin", None)]
+    (tmp_path / "file.bin").rename(tmp_path / "file.bin.part")
+    server.content = b"?" * 5_001
+    with pytest.raises(UserError, match=r"not the published file \(5,001 bytes"):
+        get(server, tmp_path)
 
 
 def test_without_a_checksum_the_size_decides(server: Server, tmp_path: Path) -> None:
@@ -260,9 +266,44 @@ def test_the_command_lists_what_is_here(offered: Path, capsys: pytest.CaptureFix
     assert str(offered) in capsys.readouterr().out.replace("\n", "")
 
 
+def test_the_command_checks_files_that_are_there(
+    server: Server, offered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["data", "get", "offered"])
+    cli.main(["data", "get", "offered"])
+    for content in (b"put there by hand", CONTENT[:-1] + b"?"):
+        (offered / "b.bin").write_bytes(content)
+        with pytest.raises(SystemExit):
+            cli.main(["data", "get", "offered"])
+        said = capsys.readouterr().err
+        assert re.search(
+            rf"error: .*b.bin is not the published file \({len(content):,} bytes, md5:\w+\): remove it", said
+        )
+        assert (offered / "b.bin").read_bytes() == content, "it is not ours to remove"
+    with pytest.raises(SystemExit):  # and so where only the others are to be fetched
+        cli.main(["data", "get", "offered", "--root", str(offered)])
+    assert len(server.asked) == 2
+
+
+def test_all_files_that_are_lacking_are_named(
+    server: Server, offered: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.status = 503
+    with pytest.raises(SystemExit):
+        cli.main(["data", "get", "offered"])
+    base = re.escape(server.url.rsplit("/", 1)[0])
+    assert re.search(f"fetch {base}/a.bin and {base}/b.bin yourself and put it in", capsys.readouterr().err)
+    offered.mkdir(parents=True, exist_ok=True)
+    (offered / "a.bin").write_bytes(CONTENT)
+    with pytest.raises(SystemExit):
+        cli.main(["data", "get", "offered", "--root", str(offered)])
+    assert re.search(f"fetch {base}/b.bin yourself and put it in", capsys.readouterr().err)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["dsprites", "--list"], "the name of a data set to fetch, or --list, not both"),
         (["celeba"], "celeba cannot be downloaded: get img_align_celeba.zip.*; put it in .*celeba, or name it as root"),
         (["sprites"], "sprites has no files to download: generated here"),
         (["dsprite"], "unknown data set 'dsprite': did you mean dsprites"),

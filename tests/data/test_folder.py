@@ -106,6 +106,33 @@ def test_other_modes_keep_their_grey(tmp_path: Path, mode: str, colour: object, 
         assert float(shown.mean()) == pytest.approx(grey, abs=1)
 
 
+RAMP = (0, 64 << 8, 129 << 8, 255 << 8)
+
+
+@pytest.mark.parametrize("name", ["ramp.png", "ramp.tiff", "ramp.pgm"])
+def test_sixteen_bits_become_eight(tmp_path: Path, name: str) -> None:
+    ramp = np.repeat(np.array(RAMP, np.uint16)[None], 4, axis=0)
+    if name.endswith("pgm"):
+        (tmp_path / name).write_bytes(b"P5 4 4 65535\n" + ramp.astype(">u2").tobytes())
+    else:
+        Image.fromarray(ramp).save(tmp_path / name)
+    for channels in (1, 3):
+        assert only(tmp_path, channels=channels, size=4)[:, 0].tolist() == [[0, 64, 129, 255]] * channels
+
+
+def test_ten_bits_become_eight(tmp_path: Path) -> None:
+    ramp = np.repeat(np.array([[0, 256, 512, 1023]], ">u2"), 4, axis=0)
+    (tmp_path / "1.pgm").write_bytes(b"P5 4 4 1023\n" + ramp.tobytes())
+    assert only(tmp_path, channels=1, size=4)[0, 0].tolist() == pytest.approx([0, 64, 128, 255], abs=1)
+
+
+@pytest.mark.parametrize(("kind", "words"), [(np.int32, "32-bit integers"), (np.float32, "floating-point numbers")])
+def test_numbers_without_a_white_are_refused(tmp_path: Path, kind: type, words: str) -> None:
+    Image.fromarray(np.ones((4, 4), kind)).save(tmp_path / "1.tiff")
+    with pytest.raises(UserError, match=rf"1.tiff holds {words}, of which no file tells what is white"):
+        only(tmp_path)
+
+
 def test_grey_is_the_luminance(tmp_path: Path) -> None:
     flat(tmp_path / "1.png", (255, 0, 0))
     assert float(only(tmp_path, channels=1).float().mean()) == pytest.approx(0.299 * 255, abs=1)

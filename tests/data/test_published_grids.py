@@ -206,6 +206,8 @@ SHUFFLED = np.random.default_rng(0).permutation(24)
         ({"imgs": np.array([{}])}, "imgs is no plain array"),
         ({"imgs": np.zeros((24, 64, 64), np.uint8, order="F")}, "imgs is no plain array, row by row"),
         ({"latents_classes": np.zeros((24, 6), int)}, r"the classes have \(1, 1, 1, 1, 1, 1\) values for 24 pictures"),
+        ({"latents_classes": np.zeros((24, 6))}, "its classes are not all integers"),
+        ({"latents_values": np.full((24, 6), np.nan)}, "or its values not all finite"),
         ({"latents_classes": "shuffled"}, "the pictures are not in the published order"),
     ],
 )
@@ -269,6 +271,7 @@ def test_arrays_cut_short_and_of_other_sizes_are_named(published: Path, tmp_path
         ("images", np.zeros((192, 32, 32, 3), np.uint8), r"shape \(192, 32, 32, 3\)"),
         ("labels", np.zeros((192, 6)), r"the labels have \(1, 1, 1, 1, 1, 1\) values for 192 pictures"),
         ("labels", np.zeros((191, 6)), r"labels has the shape \(191, 6\)"),
+        ("labels", np.full((192, 6), np.inf), "its labels are not all finite"),
         ("labels", "reversed", "not in the published order"),
         ("labels", None, "labels"),
     ],

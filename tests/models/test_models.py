@@ -26,6 +26,11 @@ from disentangle.models import (
 Build = Callable[..., nn.Module]
 
 
+def test_an_eigengan_may_have_fewer_channels_than_its_base() -> None:
+    model = EigenGAN(size=32, base_channels=8, max_channels=1, rank=2, noise=4)
+    assert model.synthesize(model.sample_latents(2)).shape == (2, 3, 32, 32)
+
+
 def small_gan(**changes: int) -> EigenGAN:
     return EigenGAN(
         **{"size": 32, "channels": 3, "rank": 3, "noise": 5, "base_channels": 4, "max_channels": 8} | changes
