@@ -7,6 +7,7 @@ is not.
 
 import logging
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,7 @@ from disentangle.training.ema import EMA
 from disentangle.training.feed import AHEAD
 from disentangle.training.files import locked, write_atomic
 from disentangle.training.hardware import autocast_dtype
+from disentangle.training.interrupt import interrupt_waits
 from disentangle.training.metrics import MetricsLog
 from disentangle.training.networks import build_networks
 from disentangle.training.objectives import Batch, ClassifierLoss, Update
@@ -146,16 +148,20 @@ class Trainer:
         return Phase(update.name, self.accelerator.prepare_model(update.objective), optimizer, config, treatment)
 
     def train(self) -> None:
-        """Train from the newest checkpoint to the last step.
+        """Train from the newest checkpoint to the last step, or to the one in which Ctrl-C is pressed.
+
+        A second Ctrl-C does not wait for the checkpoint of that step.
 
         Raises:
             UserError: where a loss is no longer finite, a file cannot be written, or another process trains this run;
                 the newest checkpoint stays.
         """
-        with locked(self.run.path) if self.accelerator.is_main_process else nullcontext():
-            self._train()
+        # Of several processes each would note a Ctrl-C after another step, and wait for the others in the next one.
+        waits = interrupt_waits() if self.accelerator.num_processes == 1 else nullcontext(lambda: False)
+        with locked(self.run.path) if self.accelerator.is_main_process else nullcontext(), waits as interrupted:
+            self._train(interrupted)
 
-    def _train(self) -> None:
+    def _train(self, interrupted: Callable[[], bool]) -> None:
         optimizers = {phase.name: phase.optimizer for phase in self.phases}
         networks = self.networks | {"ema": self.ema.model}
         start = checkpoint.restore(self.run, networks, optimizers)
@@ -184,6 +190,12 @@ class Trainer:
                     self._check_weights(step)
                     if main:
                         checkpoint.save(self.run, step, networks, optimizers)
+                if interrupted():
+                    if not self._due(step, recipe.checkpoint_every):
+                        self._check_weights(step)
+                        self._fit()
+                        checkpoint.save(self.run, step, networks, optimizers)
+                    raise KeyboardInterrupt
         except KeyboardInterrupt:
             if main:
                 kept = (self.run.checkpoints() or [0])[-1]

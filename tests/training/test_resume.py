@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,6 +122,52 @@ def test_weights_that_a_treatment_makes_of_others_go_on_to_the_bit(
         assert (whole / file).read_bytes() == (again / file).read_bytes(), file
     raw = [name for name in load_file(whole / "trainer.safetensors") if name.startswith(checkpoint.RAW)]
     assert any(name.endswith(".original") for name in raw)
+
+
+@pytest.mark.parametrize("kind", ["gan", "diffusion"])
+def test_ctrl_c_keeps_the_step_in_which_it_is_pressed(tmp_path: Path, kind: str) -> None:
+    recipe = replace(RECIPES[kind], steps=5, checkpoint_every=5, log_every=2)
+    make_trainer(tmp_path / "whole", recipe).train()
+    stopped = make_trainer(tmp_path / "stopped", recipe)
+    original = stopped.step
+
+    def step(number: int) -> dict[str, Tensor]:
+        if number == 3:
+            signal.raise_signal(signal.SIGINT)
+        return original(number)
+
+    stopped.step = step  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train()
+    assert stopped.run.checkpoints() == [3]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed(stopped.run).train()
+    assert stopped.run.checkpoints() == [3, 5]
+    assert untimed(stopped.run) == untimed(Run.open(tmp_path / "whole"))
+    whole, again = (tmp_path / name / "checkpoints/00000005" for name in ("whole", "stopped"))
+    for file in whole.rglob("*.safetensors"):
+        assert file.read_bytes() == (again / file.relative_to(whole)).read_bytes(), file
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path / "run", replace(RECIPES["vae"], steps=4, checkpoint_every=2))
+
+    def step(number: int) -> dict[str, Tensor]:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("it waited")
+
+    trainer.step = step  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert trainer.run.checkpoints() == []
+
+
+def test_a_training_in_a_thread_leaves_ctrl_c_to_others(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path / "run", replace(RECIPES["vae"], steps=2))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(trainer.train).result()
+    assert trainer.run.checkpoints() == [2]
 
 
 def test_what_a_kill_leaves_half_done_is_passed_over(tmp_path: Path) -> None:
