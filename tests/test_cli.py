@@ -109,3 +109,21 @@ def test_an_unknown_option_is_refused_without_a_traceback(root: Path, command: s
     run = ["some-run"] * (command in ("evaluate", "encode", "import", "discover", "compare", "render", "invert"))
     done = disentangle(root, command, *run, "--no-such-option")
     assert "no-such-option" in one_line_error(done)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--steps", "1.5"], "--steps: expected a whole number, got '1.5': --steps INT training steps. (default: 5000)"),
+        (["--optimizer.learning-rate", "fast"], "--optimizer.learning-rate: expected a number, got 'fast': "),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_said_plainly(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "sprites-vae", *words])
+    error = capsys.readouterr().err
+    assert error.startswith(f"disentangle: error: {said}")
+    assert error.endswith("`disentangle train sprites-vae --help` shows all\n")
+    assert error.count("\n") == 1
