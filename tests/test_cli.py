@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from disentangle.apps.cli import COMMANDS
+from disentangle.apps.cli import COMMANDS, main
 
 HEAVY = (
     "torch",
@@ -114,7 +114,7 @@ def test_an_unknown_option_is_refused_without_a_traceback(root: Path, command: s
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--steps", "1.5"], "--steps: expected a whole number, got '1.5': --steps INT training steps. (default: 5000)"),
+        (["--steps", "1.5"], "--steps: expected a whole number, got '1.5': --steps INT training steps."),
         (["--optimizer.learning-rate", "fast"], "--optimizer.learning-rate: expected a number, got 'fast': "),
     ],
 )
