@@ -97,6 +97,16 @@ RECIPES: dict[str, Recipe] = {
     ),
     "scenes-beta-tcvae": replace(SMALL_CONV, summary="β-TCVAE; 3-D scenes", loss=BetaTCVAELoss()),
     "scenes-dip-vae-i": replace(SMALL_CONV, summary="DIP-VAE-I; 3-D scenes", model=SIX, loss=DIPVAELoss(variant="i")),
+    # DIP-VAE-I asks for uncorrelated codes of unit variance: a hue's sine and cosine are such, and so are two directions
+    # of a place, however turned. The parts of a face change the picture each by another amount.
+    "faces-dip-vae-i": replace(
+        SMALL_CONV,
+        summary="DIP-VAE-I; cartoon faces (needs the extra faces)",
+        data=DataConfig("faces", size=32, pictures=20_000),
+        model=replace(SMALL_CONV.model, latent_size=10),  # type: ignore[arg-type]
+        loss=DIPVAELoss(variant="i"),
+        steps=4_000,
+    ),
     "scenes-dip-vae-ii": replace(
         SMALL_CONV, summary="DIP-VAE-II; 3-D scenes", model=SIX, loss=DIPVAELoss(variant="ii")
     ),
