@@ -97,8 +97,8 @@ RECIPES: dict[str, Recipe] = {
     ),
     "scenes-beta-tcvae": replace(SMALL_CONV, summary="β-TCVAE; 3-D scenes", loss=BetaTCVAELoss()),
     "scenes-dip-vae-i": replace(SMALL_CONV, summary="DIP-VAE-I; 3-D scenes", model=SIX, loss=DIPVAELoss(variant="i")),
-    # DIP-VAE-I asks for uncorrelated codes of unit variance: a hue's sine and cosine are such, and so are two directions
-    # of a place, however turned. The parts of a face change the picture each by another amount.
+    # DIP-VAE-I asks for uncorrelated codes of unit variance: such are a hue's sine and cosine, and two directions of a
+    # place, however turned. The parts of a face change the picture each by another amount.
     "faces-dip-vae-i": replace(
         SMALL_CONV,
         summary="DIP-VAE-I; cartoon faces (needs the extra faces)",
