@@ -201,7 +201,7 @@ class QLAE(QuantizedAutoencoder):
         return QLAEEncoder(channels, self.latent_size), QLAEDecoder(channels, self.latent_size)
 
     def _start_values(self) -> None:
-        # Flat: a vector, which weight decay leaves alone as it does biases, and as published.
+        # Flat: a vector, which weight decay leaves alone; where it spares biases only, it knows the name. As published.
         self.codebook = nn.Parameter(torch.linspace(-0.5, 0.5, self.levels).repeat(self.latent_size))
 
     def values(self) -> Tensor:

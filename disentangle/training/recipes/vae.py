@@ -140,7 +140,7 @@ RECIPES: dict[str, Recipe] = {
         summary="QLAE, published networks and settings",
         model=QLAEConfig(decoder="published", latent_size=12),
         loss=QLAELoss(),
-        optimizer=AdamConfig(learning_rate=1e-3, betas=(0.9, 0.999), weight_decay=0.1, clip_value=1.0),
+        optimizer=AdamConfig(learning_rate=1e-3, betas=(0.9, 0.999), weight_decay=0.1, spares="biases", clip_value=1.0),
         steps=200_000,
         batch_size=128,
     ),
