@@ -2,7 +2,7 @@
 
 Ho, Jain, Abbeel, "Denoising Diffusion Probabilistic Models", NeurIPS 2020, arXiv 2006.11239; sampled by Song, Meng,
 Ermon, "Denoising Diffusion Implicit Models", ICLR 2021, arXiv 2010.02502; steered in its h-space
-(:mod:`disentangle.models.hspace`).
+(:mod:`disentangle.models.hspace`, which tells how far as published).
 """
 
 import math

@@ -9,7 +9,7 @@ from disentangle.training.recipe import DataConfig, Recipe
 from disentangle.treatments import TreatmentConfig
 
 # EigenGAN as He, Kan, Shan 2021 describe it, with the settings of Song, Sebe, Wang 2022: the orthogonal loss on the
-# bases is its own.
+# bases is its own. R1 is added to the loss of its step; in their program it has a step of Adam to itself, every 16th.
 EIGENGAN = Recipe(
     data=DataConfig("folder", size=128, channels=3, flip=True),
     loss=GANLoss(adversarial="eigengan-hinge"),
