@@ -9,9 +9,10 @@ from disentangle.training.recipe import DataConfig, Recipe
 from disentangle.treatments import TreatmentConfig
 
 # EigenGAN as He, Kan, Shan 2021 describe it, with the settings of Song, Sebe, Wang 2022: the orthogonal loss on the
-# bases is its own. R1 is added to the loss of its step; in their program it has a step of Adam to itself, every 16th.
+# bases is its own.
 EIGENGAN = Recipe(
     data=DataConfig("folder", size=128, channels=3, flip=True),
+    # R1 is added to the loss of its step; in Song's program it has a step of Adam to itself, every 16 steps.
     loss=GANLoss(adversarial="eigengan-hinge"),
     treatment=TreatmentConfig(("ol",)),
 )
