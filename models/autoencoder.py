@@ -45,6 +45,11 @@ def count_codes(decoder: str, latent_size: int | None, size: int, rank: int) -> 
     return codes
 
 
+def intensities(images: Tensor) -> Tensor:
+    """Pictures in [-1, 1] to intensities in [0, 1]: black is 0."""
+    return (images + 1) / 2
+
+
 def conv_encoder(size: int, channels: int, width: int, kernels: tuple[int, ...] = (4, 4, 4, 4)) -> nn.Sequential:
     """Convolutions of stride 2 from ``size`` down to 4×4: ``width`` channels twice, then twice as many.
 

@@ -164,8 +164,11 @@ def instance_norm(channels: int) -> nn.GroupNorm:
 def keep_variance(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> None:
     """Initialise a layer such that leaky-ReLU features keep their variance through it, and its bias with 0.
 
-    As published for EigenGAN: He, Zhang, Ren, Sun, "Delving Deep into Rectifiers", ICCV 2015, arXiv 1502.01852. Torch's
-    own initial weights would shrink what a latent of a coarse layer does to a third with every convolution on its way.
+    He, Zhang, Ren, Sun, "Delving Deep into Rectifiers", ICCV 2015, arXiv 1502.01852. Torch's own initial weights, which
+    the program of Song, Sebe, Wang 2022 begins with, would shrink what a latent of a coarse layer does to a third with
+    every convolution on its way. EigenGAN's program (LynnHo/EigenGAN-Tensorflow) divides by the inputs as this does for
+    convolutions and dense layers, but for transposed convolutions by ``out_channels · k²``, where ``in_channels · k² /
+    stride²`` is what meets in a pixel; and it draws the generator's last convolution so, too, which keeps torch's here.
     """
     if isinstance(layer, nn.Linear):
         inputs: float = layer.in_features

@@ -6,8 +6,9 @@ Ho, Jain, Abbeel, "Denoising Diffusion Probabilistic Models", NeurIPS 2020, arXi
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from diffusers import UNet2DModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from disentangle.errors import UserError
 
@@ -29,6 +30,21 @@ def check_network(config: Mapping[str, Any]) -> None:
     skipping = [kind for kind in config.get("down_block_types", ()) if "Skip" in kind]
     if config.get("time_embedding_type") == "fourier" or skipping:
         raise UserError("the network is a score network (NCSN++), whose noise explodes: possible: DDPM's and DDIM's")
+
+
+@torch.no_grad()
+def initialise_as_ddpm(unet: UNet2DModel) -> None:
+    """Draw a network's weights as the program of Ho et al. does (hojonathanho/diffusion), its biases 0.
+
+    Uniformly, of variance ``2 / (inputs + outputs)``, and 1e-10 of that for what ends a residual block or an attention
+    and for the last convolution: the network begins as what leads around them, and predicts 0.
+    """
+    for name, layer in unet.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            ends = name == "conv_out" or name.endswith((".conv2", ".to_out.0"))
+            nn.init.xavier_uniform_(layer.weight, gain=1e-5 if ends else 1.0)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def encode(unet: UNet2DModel, noisy: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:

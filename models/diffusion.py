@@ -2,7 +2,7 @@
 
 Ho, Jain, Abbeel, "Denoising Diffusion Probabilistic Models", NeurIPS 2020, arXiv 2006.11239; sampled by Song, Meng,
 Ermon, "Denoising Diffusion Implicit Models", ICLR 2021, arXiv 2010.02502; steered in its h-space
-(:mod:`disentangle.models.hspace`).
+(:mod:`disentangle.models.hspace`, which tells how far as published).
 """
 
 import math
@@ -19,7 +19,7 @@ from torch import Tensor
 from disentangle.errors import UserError
 from disentangle.generator import Projection
 from disentangle.models.blocks import check_channels, draw_normal
-from disentangle.models.denoiser import PREDICTIONS, check_network, decode, encode
+from disentangle.models.denoiser import PREDICTIONS, check_network, decode, encode, initialise_as_ddpm
 from disentangle.models.hspace import STEERINGS, HSpace
 from disentangle.models.pipeline_folder import read_pipeline
 
@@ -60,6 +60,8 @@ class HSpaceDiffusion(ModelMixin, ConfigMixin):  # type: ignore[misc]
         schedule: settings of diffusers' ``DDIMScheduler``: noise, prediction and clipping; by default a
             cosine schedule of 1,000 timesteps whose velocity is predicted.
         seed: seed of the initial weights.
+        initialisation: how these are drawn: ``"torch"``, as torch does by default, or ``"ddpm"``, as published for
+            DDPM; see :func:`disentangle.models.denoiser.initialise_as_ddpm`.
 
     Raises:
         UserError: where a number is impossible, or the network or the schedule none that can be steered.
@@ -77,16 +79,21 @@ class HSpaceDiffusion(ModelMixin, ConfigMixin):  # type: ignore[misc]
         network: dict[str, Any] | None = None,
         schedule: dict[str, Any] | None = None,
         seed: int = 0,
+        initialisation: str = "torch",
     ) -> None:
         super().__init__()
         check_channels(channels)
         if steering not in STEERINGS:
             raise UserError(f"steering must be {' or '.join(STEERINGS)}, got {steering!r}")
+        if initialisation not in ("torch", "ddpm"):
+            raise UserError(f"initialisation must be torch or ddpm, got {initialisation!r}")
         self.scheduler = make_scheduler(SCHEDULE if schedule is None else schedule, steps)
         self.steering = steering
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             self.unet = make_unet(NETWORK if network is None else network, size, channels)
+            if initialisation == "ddpm":
+                initialise_as_ddpm(self.unet)
         self.shape = (channels, size, size)
         widths = self.unet.config.block_out_channels
         self.h_space = HSpace(widths[-1] * (size >> len(widths) - 1) ** 2, codes, steps)

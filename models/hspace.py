@@ -1,9 +1,16 @@
 r"""The h-space of a denoising U-Net: a few axes of its mid-block's output, along which codes steer what it draws.
 
-Kwon, Jeong, Uh, "Diffusion Models Already Have a Semantic Latent Space", ICLR 2023, arXiv 2210.10960, found that a
-change of the mid-block's output means the same for every picture and at every step; Haas et al., "Discovering
-Interpretable Directions in the Semantic Latent Space of Diffusion Models", arXiv 2303.11073, take its principal
-components for directions.
+Kwon, Jeong, Uh, "Diffusion Models Already Have a Semantic Latent Space", ICLR 2023, arXiv 2210.10960 (Asyrp), found
+that a change of the mid-block's output means the same for every picture and at every step, and let it move only the
+picture that a step predicts, not the noise. Haas et al., "Discovering Interpretable Directions in the Semantic Latent
+Space of Diffusion Models", arXiv 2303.11073, take principal components for directions: those of a whole trajectory's
+outputs as one long vector, centred, so that a direction is a vector of its own at each step; added to the output, it
+moves picture and noise alike, and predictions are not clipped (renhaa/semantic-diffusion).
+
+What is here is akin to theirs, not the same: one set of axes serves all steps, the principal components of the outputs'
+average over the steps, each step's brought to unit total variance first (:func:`persistent_axes`). By default codes
+replace the coordinates along the axes rather than being added to them; they move the predicted picture alone, as
+Asyrp's changes do; and the schedule says whether predictions are clipped.
 """
 
 import torch

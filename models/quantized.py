@@ -14,7 +14,15 @@ from torch import Tensor, nn
 
 from disentangle.errors import UserError, unknown_name
 from disentangle.generator import Projection
-from disentangle.models.autoencoder import ConvDecoder, SubspaceDecoder, check_size, conv_encoder, count_codes, glorot
+from disentangle.models.autoencoder import (
+    ConvDecoder,
+    SubspaceDecoder,
+    check_size,
+    conv_encoder,
+    count_codes,
+    glorot,
+    intensities,
+)
 from disentangle.models.blocks import check_channels, check_positive
 from disentangle.models.quantized_published import QLAEDecoder, QLAEEncoder, TripodDecoder, TripodEncoder
 from disentangle.models.quantizers import nearest, straight_through
@@ -53,6 +61,8 @@ class QuantizedAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
             convolutional decoder mirrors them.
         hidden: size of the encoder's dense layer and of the convolutional decoder's first.
         seed: seed of the initial weights.
+        unit_input: whether the encoder sees intensities in [0, 1], as in QLAE's program and not in Tripod's, instead
+            of pictures in [-1, 1]: at the border, which its convolutions pad with 0, these differ.
 
     Raises:
         UserError: where ``size``, ``channels`` or ``decoder`` is none of the above, a number is below 1 or ``values``
@@ -73,6 +83,7 @@ class QuantizedAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         encoder_channels: int = 32,
         hidden: int = 256,
         seed: int = 0,
+        unit_input: bool = False,
     ) -> None:
         super().__init__()
         check_size(size)
@@ -85,6 +96,7 @@ class QuantizedAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
             encoder_channels=encoder_channels,
             hidden=hidden,
         )
+        self.unit_input = unit_input
         self.latent_size = count_codes(decoder, latent_size, size, rank)
         self.levels = VALUES[type(self).__name__] if values is None else values
         if self.levels < 2:
@@ -139,8 +151,11 @@ class QuantizedAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """
         if isinstance(self.synthesis, SubspaceDecoder | ConvDecoder):
             *_, last = (m for m in self.synthesis.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
-            intensity = (images.mean(dim=(0, 2, 3)) + 1) / 2
+            intensity = intensities(images.mean(dim=(0, 2, 3)))
             last.bias.copy_(torch.logit(intensity, eps=0.01))  # type: ignore[union-attr]
+
+    def _encoded(self, images: Tensor) -> Tensor:
+        return self.encoder(intensities(images) if self.unit_input else images)  # type: ignore[no-any-return]
 
     def snap(self, codes: Tensor) -> Tensor:
         """The nearest value of each code ``(n, d)``, in the decoder's units, with a gradient to the values alone."""
@@ -201,7 +216,7 @@ class QLAE(QuantizedAutoencoder):
         return QLAEEncoder(channels, self.latent_size), QLAEDecoder(channels, self.latent_size)
 
     def _start_values(self) -> None:
-        # Flat: a vector, which weight decay leaves alone as it does biases, and as published.
+        # Flat: a vector, which weight decay leaves alone; where it spares biases only, it knows the name. As published.
         self.codebook = nn.Parameter(torch.linspace(-0.5, 0.5, self.levels).repeat(self.latent_size))
 
     def values(self) -> Tensor:
@@ -210,7 +225,7 @@ class QLAE(QuantizedAutoencoder):
 
     def codes_of(self, images: Tensor) -> Tensor:
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to codes ``(n, d)`` before they are snapped."""
-        return self.encoder(images)  # type: ignore[no-any-return]
+        return self._encoded(images)
 
 
 class Tripod(QuantizedAutoencoder):
@@ -234,7 +249,7 @@ class Tripod(QuantizedAutoencoder):
 
     def codes_of(self, images: Tensor) -> Tensor:
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to codes ``(n, d)`` before they are snapped."""
-        return torch.tanh(self.encoder(images))
+        return torch.tanh(self._encoded(images))
 
 
 def _check_decoder(decoder: str, size: int) -> None:

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from disentangle.errors import unknown_name
 from disentangle.generator import Projection
-from disentangle.models.autoencoder import ConvDecoder, SubspaceDecoder, check_size, conv_encoder, count_codes, glorot
+from disentangle.models.autoencoder import (
+    ConvDecoder,
+    SubspaceDecoder,
+    check_size,
+    conv_encoder,
+    count_codes,
+    glorot,
+    intensities,
+)
 from disentangle.models.blocks import check_channels, check_positive, draw_normal
 
 
@@ -36,6 +44,8 @@ class GaussianVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
             many. The convolutional decoder mirrors them.
         hidden: size of the encoder's dense layer and of the convolutional decoder's first, published as 256.
         seed: seed of the initial weights.
+        unit_input: whether the encoder sees intensities in [0, 1], as in the program of Locatello et al., instead of
+            pictures in [-1, 1]: at the border, which its convolutions pad with 0, these differ.
 
     Raises:
         UserError: where ``size`` is not 32 or 64, ``channels`` not 1 or 3, ``decoder`` unknown, a number below 1, or
@@ -55,6 +65,7 @@ class GaussianVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
         encoder_channels: int = 32,
         hidden: int = 256,
         seed: int = 0,
+        unit_input: bool = False,
     ) -> None:
         super().__init__()
         check_size(size)
@@ -71,6 +82,7 @@ class GaussianVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
         codes = count_codes(decoder, latent_size, size, rank)
         published = decoder == "conv"
         self.latent_size = codes
+        self.unit_input = unit_input
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             self.encoder = conv_encoder(size, channels, encoder_channels, (4, 4, 2, 2) if published else (4, 4, 4, 4))
@@ -87,7 +99,8 @@ class GaussianVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def posterior_of(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to mean and log-variance ``(n, d)`` of their codes."""
-        mean, log_variance = self.posterior(self.encoder(images).flatten(1)).chunk(2, dim=1)
+        seen = intensities(images) if self.unit_input else images
+        mean, log_variance = self.posterior(self.encoder(seen).flatten(1)).chunk(2, dim=1)
         return mean, log_variance
 
     def logits(self, latents: Tensor) -> Tensor:

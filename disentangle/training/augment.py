@@ -16,7 +16,8 @@ from disentangle.training.draws import Draws
 def diff_augment(images: Tensor, draws: Draws, name: str, probability: float = 0.6) -> Tensor:
     """Change colours, shift by up to an eighth and cut out a square of half the size, each picture its own way.
 
-    Each of the three is applied to a picture with ``probability``, independently.
+    Each of the three is applied to a picture with ``probability``, independently. EigenGAN's program for torch
+    (bryandlee/eigengan-pytorch) decides for a whole batch instead, and for brightness, saturation and contrast apart.
 
     Args:
         images: ``(n, c, h, w)`` in [-1, 1]; differentiable.

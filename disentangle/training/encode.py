@@ -96,7 +96,7 @@ class EncoderTraining:
         size, channels = self.test[0].shape[2], self.test[0].shape[1]
         network = LatentEncoder(size, channels, len(self.latents), settings.width, seed=settings.seed)
         network.to(device=self.device, memory_format=torch.channels_last).train()
-        optimizer = settings.optimizer.build([{"params": list(network.parameters())}])
+        optimizer = settings.optimizer.build([{"params": list(network.parameters())}], network)
         start = checkpoint.restore(self.folder, {"encoder": network}, {"encoder": optimizer})
         source = self._source()
         progress = ProgressLine(settings.steps, start, shown=True)

@@ -144,7 +144,7 @@ class Trainer:
         if not any(id(parameter) in trained for parameter in self.product.parameters()):
             treatment = Treatment(TreatmentConfig(names=()), {})
         config = update.optimizer or self.recipe.optimizer
-        optimizer = config.build(treatment.param_groups(update.objective.parameters()))
+        optimizer = config.build(treatment.param_groups(update.objective.parameters()), update.objective)
         return Phase(update.name, self.accelerator.prepare_model(update.objective), optimizer, config, treatment)
 
     def train(self) -> None:

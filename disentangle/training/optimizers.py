@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import ConfigDict
-from torch import Tensor
+from torch import Tensor, nn
 
 from disentangle.errors import UserError
 
@@ -21,7 +21,9 @@ class AdamConfig:
     Attributes:
         learning_rate: learning rate, before it falls.
         betas: decay of the moments.
-        weight_decay: decoupled weight decay, of matrices and filters; biases, scales and QLAE's values keep theirs.
+        weight_decay: decoupled weight decay, of all but what is spared.
+        spares: what it spares: vectors, that is biases, the scales of norms and of subspace layers, and QLAE's values;
+            or biases, and QLAE's values, alone, as in QLAE's program.
         warmup: steps, at the beginning, over which the rate rises linearly from 0.
         decay: fraction of the steps, at the end, over which the rate falls linearly to 0.
         clip_value: what no entry of a gradient exceeds in size; 0 for no limit.
@@ -33,6 +35,7 @@ class AdamConfig:
     learning_rate: float = 1e-4
     betas: tuple[float, float] = (0.5, 0.99)
     weight_decay: float = 0.0
+    spares: Literal["vectors", "biases"] = "vectors"
     warmup: int = 0
     decay: float = 0.0
     clip_value: float = 0.0
@@ -43,15 +46,23 @@ class AdamConfig:
         risen = min(1.0, step / max(1, self.warmup))
         return self.learning_rate * min(risen, (steps - step + 1) / max(1.0, self.decay * steps))
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The optimiser of these groups of parameters; with weight decay, a group with vectors becomes two."""
+    def build(self, groups: list[dict[str, Any]], network: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser of these groups of the network's parameters; with weight decay, a group with some that are
+        spared becomes two."""
         if self.weight_decay > 0:
-            parts = [(group, [p for p in group["params"] if p.ndim > 1]) for group in groups]
-            vectors = [(group | {"weight_decay": 0.0}, [p for p in group["params"] if p.ndim < 2]) for group in groups]
-            groups = [group | {"params": params} for group, params in parts + vectors if params]
+            spared = self._spared(network)
+            parts = [(group, [p for p in group["params"] if p not in spared]) for group in groups]
+            kept = [(group | {"weight_decay": 0.0}, [p for p in group["params"] if p in spared]) for group in groups]
+            groups = [group | {"params": params} for group, params in parts + kept if params]
         return torch.optim.AdamW(
             groups, lr=self.learning_rate, betas=self.betas, weight_decay=self.weight_decay, fused=True
         )
+
+    def _spared(self, network: nn.Module) -> set[nn.Parameter]:
+        named = network.named_parameters()
+        if self.spares == "vectors":
+            return {parameter for _, parameter in named if parameter.ndim < 2}
+        return {parameter for name, parameter in named if name.rpartition(".")[2] in ("bias", "codebook")}
 
     def check(self) -> None:
         """Raise :class:`UserError` where numbers make no sense."""
@@ -92,8 +103,8 @@ class SGDConfig:
         """Learning rate of ``step``, counted from 1, of ``steps``."""
         return self.learning_rate * self.gamma ** sum(step > milestone * steps for milestone in self.milestones)
 
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The optimiser of these groups of parameters."""
+    def build(self, groups: list[dict[str, Any]], network: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser of these groups of the network's parameters, all of which decay."""
         return torch.optim.SGD(
             groups, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay, fused=True
         )

@@ -188,7 +188,7 @@ def train_reader(
     )
     network = FactorReader(data.size, data.channels, labels.classes, settings.width, settings.hidden, settings.seed)
     network.to(device=device, memory_format=torch.channels_last).train()
-    optimizer = settings.optimizer.build([{"params": list(network.parameters())}])
+    optimizer = settings.optimizer.build([{"params": list(network.parameters())}], network)
     order = Order(len(chosen), settings.seed)
     for step in range(1, settings.steps + 1):
         tell(0.2 + 0.8 * (step - 1) / settings.steps, f"learning to read {data.name}'s factors")

@@ -1,20 +1,25 @@
 """The diffusion model samples as diffusers does, is steered where it says, and reads what diffusers wrote."""
 
 import json
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from disentangle.errors import UserError
 from disentangle.models import HSpaceDiffusion
 from disentangle.models.denoiser import decode, diffuse, encode, target
 from disentangle.models.hspace import persistent_axes
+from disentangle.training.architectures import DiffusionConfig
+from disentangle.training.recipes import RECIPES
 
 NETWORK: dict[str, Any] = {
     "block_out_channels": (4, 8),
@@ -165,6 +170,80 @@ def test_axes_of_a_known_distribution() -> None:
         persistent_axes(h[:, :2], 2)
 
 
+def ddpm(seed: int = 0) -> HSpaceDiffusion:
+    """The published recipe's network, an eighth as wide or less."""
+    recipe = RECIPES["cifar10-ddpm"]
+    model = replace(recipe.model, channels=(32, 64), attention=(16,), fitted_to=16)
+    built = model.build(replace(recipe, seed=seed), 3)["generator"]
+    assert isinstance(built, HSpaceDiffusion)
+    return built.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("name", ["cifar10-ddpm", "ffhq-ddpm"])
+def test_the_published_recipes_have_the_published_details(name: str) -> None:
+    model = RECIPES[name].model
+    assert isinstance(model, DiffusionConfig)
+    with torch.device("meta"):
+        unet = UNet2DModel(**model.network(RECIPES[name].data.size))
+    epsilons = {m.eps for m in unet.modules() if isinstance(m, nn.GroupNorm)}
+    assert epsilons == {1e-6}
+    assert [m.conv.padding for d in unet.down_blocks[:-1] for m in d.downsamplers] == [(0, 0)] * (
+        len(model.channels) - 1
+    )
+    # The details are those of these recipes alone: others keep what they were measured with.
+    assert [n for n, r in RECIPES.items() if getattr(r.model, "details", "diffusers") != "diffusers"] == [
+        "cifar10-ddpm",
+        "ffhq-ddpm",
+    ]
+
+
+def test_ddpms_timesteps_are_embedded_as_published() -> None:
+    timesteps = torch.tensor([0, 1, 17, 500, 999])
+    # Sines, then cosines, of frequencies from 1 to 1/10,000, both included.
+    frequencies = 10_000 ** (-torch.arange(16, dtype=torch.float64) / 15)
+    angles = timesteps.double()[:, None] * frequencies
+    expected = torch.cat([angles.sin(), angles.cos()], dim=1)
+    found = ddpm().unet.time_proj(timesteps).double()
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-4)  # it computes in float32
+
+
+def test_ddpms_features_are_halved_as_tensorflow_pads() -> None:
+    (layer,) = ddpm().double().unet.down_blocks[0].downsamplers
+    features = torch.randn(2, 32, 8, 8, generator=seeded(), dtype=torch.float64)
+    # "SAME" of a 3×3 kernel of stride 2 on an even size: one row and one column of zeros, at the bottom and the right.
+    padded = torch.zeros(2, 32, 9, 9, dtype=torch.float64)
+    padded[:, :, :8, :8] = features
+    expected = F.conv2d(padded, layer.conv.weight, layer.conv.bias, stride=2)
+    torch.testing.assert_close(layer(features), expected, rtol=0, atol=1e-12)
+
+
+def test_ddpms_initial_weights_are_the_published_ones() -> None:
+    unet = ddpm().unet
+    drawn = []
+    for name, layer in unet.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            # TensorFlow's fans: inputs and outputs, each times the kernel's entries.
+            places = math.prod(layer.weight.shape[2:])
+            scale = 1e-10 if name == "conv_out" or name.endswith(("conv2", "to_out.0")) else 1.0
+            bound = math.sqrt(3 * scale / ((layer.weight.shape[0] + layer.weight.shape[1]) * places / 2))
+            size = layer.weight.numel()
+            assert (1 - 10 / size) * bound < float(layer.weight.abs().max()) <= bound * (1 + 1e-6), name
+            spread = float(layer.weight.double().square().mean()) / (bound**2 / 3)
+            assert spread == pytest.approx(1, abs=6 * math.sqrt(0.8 / size)), name
+            assert float(layer.bias.abs().max()) == 0, name
+            drawn.append(name.rpartition(".")[2] if scale == 1 else f"small {name.rpartition('.')[2]}")
+        elif isinstance(layer, nn.GroupNorm):
+            assert (layer.weight.unique().tolist(), layer.bias.unique().tolist()) == ([1], [0]), name
+    # Two levels: 4 + 2 + 6 residual blocks; attention after 2 + 3 of them, and in the middle.
+    counts = {name: drawn.count(name) for name in sorted(set(drawn))}
+    assert counts == {
+        "conv": 2, "conv1": 12, "conv_in": 1, "conv_shortcut": 7, "linear_1": 1, "linear_2": 1, "small 0": 6,
+        "small conv2": 12, "small conv_out": 1, "time_emb_proj": 12, "to_k": 6, "to_q": 6, "to_v": 6,
+    }  # fmt: skip
+    assert torch.equal(unet.conv_in.weight, ddpm().unet.conv_in.weight)
+    assert not torch.equal(unet.conv_in.weight, ddpm(seed=1).unet.conv_in.weight)
+
+
 def test_a_fit_follows_from_weights_and_seed() -> None:
     one, two, other = small(), small(), small()
     one.fit(seeded(1))
@@ -280,6 +359,7 @@ def test_folders_that_cannot_be_read(published: Path, damage: Callable[[Path], A
         ({"steps": 0}, "steps must lie between 1 and the 1000"),
         ({"steps": 1001}, "steps must lie between 1 and the 1000"),
         ({"steering": "pull"}, "replace or add, got 'pull'"),
+        ({"initialisation": "keras"}, "torch or ddpm, got 'keras'"),
         ({"network": NETWORK | {"norm_num_groups": 3}}, "no such UNet2DModel"),
         ({"network": NETWORK | {"attention_head_dim": 9}}, "head has 9 channels: possible are 1 to 8"),
         ({"network": NETWORK | {"mid_block_type": None}}, "no mid-block"),

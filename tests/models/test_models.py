@@ -22,6 +22,8 @@ from disentangle.models import (
     VanillaDiscriminator,
     VanillaGAN,
 )
+from disentangle.training.architectures import QLAEConfig, VAEConfig
+from disentangle.training.recipes import RECIPES
 
 Build = Callable[..., nn.Module]
 
@@ -216,6 +218,41 @@ def test_the_vae_encodes(tmp_path: Path) -> None:
     (mean.sum() + log_variance.sum()).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.encoder.parameters())
     assert torch.allclose(model.synthesize(mean), torch.tanh(model.logits(mean) / 2))
+
+
+@pytest.mark.parametrize("build", [small_vae, small_conv_vae, small_qlae, small_tripod])
+def test_an_encoder_sees_intensities_where_it_should(build: Build, tmp_path: Path) -> None:
+    plain, unit = build(), build(unit_input=True)
+    unit.load_state_dict(plain.state_dict())
+    seen: list[torch.Tensor] = []
+    unit.encoder[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    images = torch.rand(4, 3, 32, 32, generator=seeded()) * 2 - 1
+    images[0], images[1] = -1.0, 1.0
+    encode = "codes_of" if isinstance(unit, QLAE | Tripod) else "posterior_of"
+    codes = getattr(unit, encode)(images)
+    assert [seen[0][0].unique().tolist(), seen[0][1].unique().tolist()] == [[0], [1]]
+    assert torch.equal(seen[0], (images + 1) / 2)
+    assert torch.equal(torch.stack(tuple(codes)), torch.stack(tuple(getattr(plain, encode)(seen[0]))))
+    unit.save_pretrained(tmp_path)
+    loaded = type(unit).from_pretrained(tmp_path, use_safetensors=True)
+    assert torch.equal(loaded.encode(images), unit.encode(images))
+    # What was saved before there was a choice says nothing of it.
+    settings = json.loads((tmp_path / "config.json").read_text())
+    assert settings.pop("unit_input") is True
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    assert torch.equal(type(unit).from_pretrained(tmp_path, use_safetensors=True).encode(images), plain.encode(images))
+
+
+def test_the_recipes_whose_encoder_sees_intensities() -> None:
+    """disentanglement_lib's and QLAE's programs feed [0, 1], Tripod's [-1, 1]; the small recipes are as measured."""
+    for name, recipe in RECIPES.items():
+        qlae = isinstance(recipe.model, QLAEConfig) and recipe.model.decoder == "published"
+        locatello = isinstance(recipe.model, VAEConfig) and recipe.data.name == "dsprites"
+        assert getattr(recipe.model, "unit_input", False) is (qlae or locatello), name
+    for name in ("dsprites-dip-vae-i", "shapes3d-qlae"):
+        with torch.device("meta"):
+            built = RECIPES[name].model.build(RECIPES[name], 1)["generator"]
+        assert built.config["unit_input"] is True
 
 
 @pytest.mark.parametrize("size", [32, 64])

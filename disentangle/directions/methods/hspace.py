@@ -1,7 +1,8 @@
 """The axes that codes move along in a diffusion model's h-space, and what of them changes the picture most.
 
 Haas, Huberman-Spiegelglas, Mulayoff, Graßhof, Brandt, Michaeli, "Discovering Interpretable Directions in the Semantic
-Latent Space of Diffusion Models", 2023, arXiv 2303.11073.
+Latent Space of Diffusion Models", 2023, arXiv 2303.11073. The axes differ from theirs: see
+:mod:`disentangle.models.hspace`.
 """
 
 from dataclasses import replace

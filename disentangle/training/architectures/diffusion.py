@@ -14,6 +14,10 @@ from disentangle.training.objectives.base import STRICT
 if TYPE_CHECKING:  # a recipe holds a model
     from disentangle.training.recipe import Recipe
 
+# As in the program of Ho et al. (hojonathanho/diffusion), and in diffusers' own google/ddpm-cifar10-32: TensorFlow's ε
+# and padding, at the bottom and the right alone; a timestep's sines before its cosines, frequencies from 1 to 1/10,000.
+DDPM: dict[str, Any] = {"norm_eps": 1e-6, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1}
+
 
 @dataclass(frozen=True)
 class DiffusionConfig(Architecture):
@@ -30,6 +34,8 @@ class DiffusionConfig(Architecture):
         head_channels: of an attention head; 0 for one head.
         groups: of the group norms; must divide all channels.
         dropout: in the residual blocks.
+        details: what is left: padding, embedding of the timesteps, the norms' ε and initial weights; diffusers' and
+            torch's own, or ddpm, as published for DDPM.
         schedule: how noise grows over 1,000 timesteps: cosine, or DDPM's linear one.
         prediction: what the network predicts; epsilon is the noise, as in DDPM.
         weights: a published pipeline's folder to begin from: its network and its schedule, in place of all that
@@ -49,6 +55,7 @@ class DiffusionConfig(Architecture):
     head_channels: int = 16
     groups: int = 8
     dropout: float = 0.0
+    details: Literal["diffusers", "ddpm"] = "diffusers"
     schedule: Literal["cosine", "linear"] = "cosine"
     prediction: Literal["epsilon", "v_prediction", "sample"] = "v_prediction"
     weights: Path | None = None
@@ -76,6 +83,7 @@ class DiffusionConfig(Architecture):
             network=self.network(recipe.data.size),
             schedule=self.noise(),
             seed=recipe.seed,
+            initialisation="ddpm" if self.details == "ddpm" else "torch",
             **steering,
         )
         return {"generator": model}
@@ -99,6 +107,7 @@ class DiffusionConfig(Architecture):
             "attention_head_dim": self.head_channels or None,
             "norm_num_groups": self.groups,
             "dropout": self.dropout,
+            **(DDPM if self.details == "ddpm" else {}),
         }
 
     def noise(self) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class QuantizedConfig(Architecture):
         max_channels: … up to this many.
         encoder_channels: channels of the encoder's first convolutions.
         hidden: size of the encoder's dense layer, and of the convolutional decoder's.
+        unit_input: the encoder sees intensities in [0, 1], as published for QLAE, instead of pictures in [-1, 1], as
+            published for Tripod.
     """
 
     __pydantic_config__ = STRICT
@@ -45,6 +47,7 @@ class QuantizedConfig(Architecture):
     max_channels: int = 64
     encoder_channels: int = 32
     hidden: int = 256
+    unit_input: bool = False
 
     def build(self, recipe: "Recipe", channels: int, classes: int = 0) -> dict[str, nn.Module]:
         """Encoder, values and decoder, one network."""

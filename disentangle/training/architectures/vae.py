@@ -34,6 +34,7 @@ class VAEConfig(Architecture):
         max_channels: … up to this many.
         encoder_channels: channels of the encoder's first convolutions, and of the conv decoder's last.
         hidden: size of the encoder's dense layer, and of the conv decoder's first.
+        unit_input: the encoder sees intensities in [0, 1], as published, instead of pictures in [-1, 1].
     """
 
     __pydantic_config__ = STRICT
@@ -46,6 +47,7 @@ class VAEConfig(Architecture):
     max_channels: int = 64
     encoder_channels: int = 32
     hidden: int = 256
+    unit_input: bool = False
 
     def build(self, recipe: "Recipe", channels: int, classes: int = 0) -> dict[str, nn.Module]:
         """Encoder and decoder, one network, of the class that the recipe's loss names."""
@@ -60,5 +62,6 @@ class VAEConfig(Architecture):
             encoder_channels=self.encoder_channels,
             hidden=self.hidden,
             seed=recipe.seed,
+            unit_input=self.unit_input,
         )
         return {"generator": model}

@@ -24,7 +24,8 @@ TINY_CURVATURE = 1e-10
 """Added to the denominator of the normalised Hessian penalty, as published: a function without curvature costs 0."""
 
 TINY_SPREAD = 1e-6
-"""Added to a code's standard deviation, as published: so that one that never changes has a kernel and a step."""
+"""Added in quadrature to a code's standard deviation, so that one that never changes has a kernel and a step, and a
+gradient that is finite. Published (kylehkhsu/tripod): added to the deviation itself."""
 
 
 @dataclass(frozen=True)

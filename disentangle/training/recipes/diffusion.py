@@ -22,8 +22,8 @@ SMALL = Recipe(
 )
 
 # Ho, Jain, Abbeel 2020, arXiv 2006.11239, appendix B: 35.7 million parameters, 114 million at 256×256; the average of
-# the weights has a decay of 0.9999 a step; the limit of the gradient's norm is their program's. Sampled in 50 steps,
-# as Song, Meng, Ermon 2021.
+# the weights has a decay of 0.9999 a step; the limit of the gradient's norm, the details and the initial weights
+# are those of their program. Sampled in 50 steps, as Song, Meng, Ermon 2021.
 DDPM = Recipe(
     summary="DDPM, published settings",
     data=DataConfig("cifar-10", size=32, channels=3, flip=True),
@@ -35,6 +35,7 @@ DDPM = Recipe(
         head_channels=0,
         groups=32,
         dropout=0.1,
+        details="ddpm",
         schedule="linear",
         prediction="epsilon",
     ),

@@ -12,6 +12,7 @@ from disentangle.treatments import TreatmentConfig
 # bases is its own.
 EIGENGAN = Recipe(
     data=DataConfig("folder", size=128, channels=3, flip=True),
+    # R1 is added to the loss of its step; in Song's program it has a step of Adam to itself, every 16 steps.
     loss=GANLoss(adversarial="eigengan-hinge"),
     treatment=TreatmentConfig(("ol",)),
 )

@@ -43,7 +43,7 @@ SIX = replace(SMALL_CONV.model, latent_size=6)  # type: ignore[arg-type]
 # Locatello et al. 2019, arXiv 1811.12359: one network and one way to train for six methods.
 PUBLISHED = Recipe(
     data=DataConfig("dsprites", size=64),
-    model=VAEConfig(decoder="conv"),
+    model=VAEConfig(decoder="conv", unit_input=True),
     loss=BetaVAELoss(beta=4.0),
     optimizer=AdamConfig(learning_rate=1e-4, betas=(0.9, 0.999)),
     treatment=TreatmentConfig(()),
@@ -150,9 +150,9 @@ RECIPES: dict[str, Recipe] = {
     "shapes3d-qlae": replace(
         QUANTIZED,
         summary="QLAE, published networks and settings",
-        model=QLAEConfig(decoder="published", latent_size=12),
+        model=QLAEConfig(decoder="published", latent_size=12, unit_input=True),
         loss=QLAELoss(),
-        optimizer=AdamConfig(learning_rate=1e-3, betas=(0.9, 0.999), weight_decay=0.1, clip_value=1.0),
+        optimizer=AdamConfig(learning_rate=1e-3, betas=(0.9, 0.999), weight_decay=0.1, spares="biases", clip_value=1.0),
         steps=200_000,
         batch_size=128,
     ),
