@@ -105,7 +105,7 @@ LOCATELLO = {
     "ema_pictures": 0,
 }
 
-# Their programs: kylehkhsu/latent_quantization (configs/train_ae.yaml, configs/params/quantized_ae) and kylehkhsu/tripod
+# Their programs: kylehkhsu/latent_quantization (configs/train_ae.yaml, configs/params/quantized_ae), kylehkhsu/tripod
 # (configs/train_autoencoder.yaml); optax's AdamW has the usual betas.
 QUANTIZED = {
     "data.size": 64,
