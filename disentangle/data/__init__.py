@@ -22,7 +22,7 @@ from disentangle.data import (
 )
 from disentangle.data.base import Description, FactorGrid, GridSet, ImageSet, LabelledSet
 from disentangle.data.classes import ClassLabels, split_indices
-from disentangle.errors import unknown_name
+from disentangle.errors import UserError, unknown_name
 
 __all__ = [
     "SETS",
@@ -67,6 +67,7 @@ def load(
     channels: int | None = None,
     root: str | Path | None = None,
     split: str | None = None,
+    frame: str | None = None,
 ) -> ImageSet:
     """Load a data set.
 
@@ -79,10 +80,20 @@ def load(
         split: ``"train"`` or ``"test"``. If ``None``, the former of sets that are published in two parts, except of
             ``smallnorb``, and all pictures of ``digits`` and of a ``class-folder`` that is not in two parts; these are
             split by :func:`split_indices`. The sets that are whole grids, and folders, cannot be split.
+        frame: what is shown of pictures that are not square: ``"middle"``, which is cut out; ``"whole"``, squeezed; or
+            of ``celeba`` ``"wide"``, of which less is cut off. If ``None``, the first; the pictures of most sets are
+            square.
 
     Raises:
-        UserError: where the set is unknown, cannot have this size, or its files are missing or damaged.
+        UserError: where the set is unknown, cannot have this size or frame, or its files are missing or damaged.
     """
     if name not in SETS:
         raise unknown_name("data set", name, SETS)
-    return SETS[name].load(size, channels, None if root is None else Path(root).expanduser(), split)
+    description, place = SETS[name], None if root is None else Path(root).expanduser()
+    if frame is None:
+        return description.load(size, channels, place, split)
+    if not description.frames:
+        raise UserError(
+            f"the data set {name!r} takes no frame, got {frame!r}: its pictures are shown whole; leave it out"
+        )
+    return description.load(size, channels, place, split, frame)

@@ -86,11 +86,12 @@ class Description:
         channels: the channels it can be loaded in, its own first.
         factors: the factors, in words; empty without labels.
         load: makes the set. Takes ``size``, ``channels``, ``root`` and ``split``, each ``None`` for the set's own
-            choice.
+            choice; and ``frame``, if there are ``frames``.
         find: where its files are, if they are anywhere. Given the folder the user named, if any.
         source: where it comes from if not from files, in words.
         files: what ``disentangle data get`` downloads.
         by_hand: what to get where if it cannot be downloaded, in words.
+        frames: what may be shown of a picture that is not square, the usual first; empty where all are.
     """
 
     name: str
@@ -99,11 +100,12 @@ class Description:
     sizes: str
     channels: tuple[int, ...]
     factors: str
-    load: Callable[[int | None, int | None, Path | None, str | None], ImageSet]
+    load: Callable[..., ImageSet]
     find: Callable[[Path | None], Path | None] = lambda root: None
     source: str = ""
     files: tuple[Remote, ...] = ()
     by_hand: str = ""
+    frames: tuple[str, ...] = ()
 
     def where(self, root: Path | None) -> str:
         """Where it is, or how to get it, in words; ``root`` is the folder the user named, if any."""

@@ -16,7 +16,8 @@ from torch import Tensor
 from disentangle.data import files
 from disentangle.data.base import Description, ImageSet, check_split
 from disentangle.data.classes import ClassSet
-from disentangle.data.folder import DEFAULT_SIZE, LARGEST_SIZE, Packed, check_options, load_pictures
+from disentangle.data.folder import DEFAULT_SIZE, LARGEST_SIZE, MIDDLE, Packed, bleed_of, check_options, load_pictures
+from disentangle.data.folder import FRAMES as FOLDER_FRAMES
 from disentangle.errors import UserError
 
 NAME = "celeba"
@@ -24,7 +25,9 @@ PICTURES = "img_align_celeba"
 ATTRIBUTES = "list_attr_celeba.txt"
 PARTITION = "list_eval_partition.txt"
 PARTS = {"train": "0", "test": "2"}  # 1 is for validation
-BLEED = 15 / 178  # of the width: 148 pixels are left of 178
+# Of the width, 148 or 170 of 178 pixels are left. The latter are those of the vanilla GANs of Wei et al. 2021 (OroJaR),
+# arXiv 2108.07668, at 128×128.
+FRAMES = FOLDER_FRAMES | {MIDDLE: 15 / 178, "wide": 4 / 178}
 LARGEST_TEXT = 1 << 26  # bytes; the longer of the lists has 27 million
 LARGEST_PICTURE = 1 << 24  # bytes, packed
 BY_HAND = (
@@ -50,12 +53,15 @@ class _Member:
 
 
 def load_celeba(
-    size: int | None = None, channels: int | None = None, root: Path | None = None, split: str | None = None
+    size: int | None = None,
+    channels: int | None = None,
+    root: Path | None = None,
+    split: str | None = None,
+    frame: str = MIDDLE,
 ) -> ImageSet:
     """CelebA, with its 40 attributes as factors of two values where their list is there.
 
-    Of a picture the middle 148×148 pixels are taken, which hold the face, as usual for 64×64; see
-    :func:`disentangle.data.folder.load_pictures` for when it is decoded.
+    See :func:`disentangle.data.folder.load_pictures` for when a picture is decoded.
 
     Args:
         size: height and width, 64 if ``None``.
@@ -64,11 +70,14 @@ def load_celeba(
             :func:`disentangle.data.files.places`.
         split: ``"train"`` (162,770 pictures) or ``"test"`` (19,962), as published. If ``None``, the former where the
             list of parts is there, else all pictures.
+        frame: ``"middle"``, the middle 148×148 pixels of a picture, which hold the face, as usual for 64×64;
+            ``"wide"``, the middle 170×170; or ``"whole"``, all 178×218, squeezed to a square.
 
     Raises:
-        UserError: for another size, number of channels or split; where the files are missing, damaged or others.
+        UserError: for another size, number of channels, split or frame; where the files are missing, damaged or others.
     """
     size, channels = check_options(NAME, size, channels)
+    bleed = bleed_of(NAME, frame, FRAMES)
     folder = find(root)
     if folder is None:
         raise files.missing(NAME, f"{PICTURES}.zip or the folder {PICTURES}", root, BY_HAND)
@@ -84,7 +93,7 @@ def load_celeba(
     if lacking is not None or not chosen:
         which = f"{lacking} is missing" if lacking else "none is there"
         raise UserError(f"the pictures of {NAME} in {folder} are not complete: {which}: {BY_HAND}")
-    pictures = load_pictures(NAME, [sources[name] for name in chosen], size, channels, BLEED)
+    pictures = load_pictures(NAME, [sources[name] for name in chosen], size, channels, bleed)
     if not (folder / ATTRIBUTES).is_file():
         return pictures
     factors, labels = _attributes(folder / ATTRIBUTES, chosen)
@@ -160,5 +169,6 @@ DESCRIPTION = Description(
     factors="40 attributes 2",
     find=find,
     load=load_celeba,
+    frames=tuple(FRAMES),
     by_hand=BY_HAND,
 )

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Protocol
@@ -17,6 +17,9 @@ from disentangle.data.memory import MemorySet
 from disentangle.errors import UserError
 
 NAME = "folder"
+MIDDLE = "middle"
+FRAMES: dict[str, float | None] = {MIDDLE: 0.0, "whole": None}
+"""What of a picture that is not square is shown, with the bleed of :class:`FolderSet`."""
 DEFAULT_SIZE = 64
 LARGEST_SIZE = 4096
 IN_MEMORY = 1 << 28  # bytes of decoded pictures that are kept in memory
@@ -44,10 +47,13 @@ class FolderSet:
         paths: the files.
         size: their shorter side is resized to this, antialiased, and the middle is cut out.
         channels: 1 or 3.
-        bleed: part of a picture's width, and of its height, that is cut off at each side before that.
+        bleed: part of a picture's width, and of its height, that is cut off at each side before that; ``None`` where
+            nothing is cut out or off, but the whole picture made square, longer or shorter than it was.
     """
 
-    def __init__(self, name: str, paths: Sequence[Path | Packed], size: int, channels: int, bleed: float = 0.0) -> None:
+    def __init__(
+        self, name: str, paths: Sequence[Path | Packed], size: int, channels: int, bleed: float | None = 0.0
+    ) -> None:
         self.name = name
         self.size = size
         self.channels = channels
@@ -67,7 +73,9 @@ class FolderSet:
         return decode_all(chosen, self.size, self.channels, self._bleed)
 
 
-def load_folder(root: Path, size: int | None = None, channels: int | None = None) -> MemorySet | FolderSet:
+def load_folder(
+    root: Path, size: int | None = None, channels: int | None = None, frame: str = MIDDLE
+) -> MemorySet | FolderSet:
     """The pictures under ``root``, in all its folders, in the order of their paths.
 
     Every file with the ending of a format that Pillow reads counts; others and hidden ones are passed over.
@@ -77,16 +85,17 @@ def load_folder(root: Path, size: int | None = None, channels: int | None = None
         size: height and width, 64 if ``None``: the shorter side is resized to it, antialiased, and the middle is cut
             out.
         channels: 3, or 1 for grey.
+        frame: ``"middle"``; or ``"whole"``, which squeezes pictures that are not square instead of cutting them.
 
     Raises:
-        UserError: for another size or number of channels; where there is no such folder, no picture in it, or one that
-            cannot be read.
+        UserError: for another size, number of channels or frame; where there is no such folder, no picture in it, or
+            one that cannot be read.
     """
     size, channels = check_options(NAME, size, channels)
     paths = pictures_under(root)
     if not paths:
         raise UserError(f"no pictures in {root}: expected files such as .png, .jpg or .webp in it or its folders")
-    return load_pictures(NAME, paths, size, channels)
+    return load_pictures(NAME, paths, size, channels, bleed_of(NAME, frame))
 
 
 def check_options(name: str, size: int | None, channels: int | None) -> tuple[int, int]:
@@ -100,8 +109,19 @@ def check_options(name: str, size: int | None, channels: int | None) -> tuple[in
     return size, check_choice("channels", name, channels, (3, 1))
 
 
+def bleed_of(name: str, frame: str, frames: Mapping[str, float | None] = FRAMES) -> float | None:
+    """The bleed (see :class:`FolderSet`) of a frame of the data set ``name``.
+
+    Raises:
+        UserError: where it has no such frame.
+    """
+    if frame not in frames:
+        raise UserError(f"frame {frame!r} is not possible for the data set {name!r}: choose {' or '.join(frames)}")
+    return frames[frame]
+
+
 def load_pictures(
-    name: str, paths: Sequence[Path | Packed], size: int, channels: int, bleed: float = 0.0
+    name: str, paths: Sequence[Path | Packed], size: int, channels: int, bleed: float | None = 0.0
 ) -> MemorySet | FolderSet:
     """The pictures in files.
 
@@ -160,7 +180,7 @@ def walk(root: Path) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
-def decode_all(paths: Sequence[Path | Packed], size: int, channels: int, bleed: float = 0.0) -> Tensor:
+def decode_all(paths: Sequence[Path | Packed], size: int, channels: int, bleed: float | None = 0.0) -> Tensor:
     """Decode files to ``(n, channels, size, size)`` uint8, in threads (Pillow decodes without Python's lock)."""
     pictures = torch.empty(len(paths), channels, size, size, dtype=torch.uint8)
     pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
@@ -172,8 +192,8 @@ def decode_all(paths: Sequence[Path | Packed], size: int, channels: int, bleed: 
     return pictures
 
 
-def decode(path: Path | Packed, size: int, channels: int, bleed: float = 0.0) -> Tensor:
-    """Decode one file to ``(channels, size, size)`` uint8: upright, in the middle, on white where it is transparent.
+def decode(path: Path | Packed, size: int, channels: int, bleed: float | None = 0.0) -> Tensor:
+    """Decode one file to ``(channels, size, size)`` uint8: upright, cut or squeezed, on white where it is transparent.
 
     Raises:
         UserError: where the file is damaged, no picture, larger than 100 million pixels, or of 32-bit numbers.
@@ -186,7 +206,10 @@ def decode(path: Path | Packed, size: int, channels: int, bleed: float = 0.0) ->
         except Exception as error:  # damaged data make the many decoders raise whatever they stumble over
             raise _damaged(path, error) from None
     flat = _flat(_eight_bits(upright, image.format, path), channels)
-    square = ImageOps.fit(flat, (size, size), method=Image.Resampling.LANCZOS, bleed=bleed)
+    if bleed is None:
+        square = flat.resize((size, size), Image.Resampling.LANCZOS)
+    else:
+        square = ImageOps.fit(flat, (size, size), method=Image.Resampling.LANCZOS, bleed=bleed)
     return torch.from_numpy(np.array(square).reshape(size, size, channels)).permute(2, 0, 1)
 
 
@@ -240,7 +263,9 @@ def _too_large(path: Path | Packed, got: str) -> UserError:
     return UserError(f"the picture {path} has {got}, at most {MOST_PIXELS:,} are read: make it smaller, or remove it")
 
 
-def _load(size: int | None, channels: int | None, root: Path | None, split: str | None) -> MemorySet | FolderSet:
+def _load(
+    size: int | None, channels: int | None, root: Path | None, split: str | None, frame: str = MIDDLE
+) -> MemorySet | FolderSet:
     if split is not None:
         raise UserError(f"the data set {NAME!r} takes no split, got {split!r}: name the folder of the split as root")
     if root is None:
@@ -248,7 +273,7 @@ def _load(size: int | None, channels: int | None, root: Path | None, split: str 
             "the data set 'folder' needs to know which: give its path as root (--data.root in a training, "
             "--root of `disentangle import`)"
         )
-    return load_folder(root, size, channels)
+    return load_folder(root, size, channels, frame)
 
 
 DESCRIPTION = Description(
@@ -261,4 +286,5 @@ DESCRIPTION = Description(
     find=lambda root: root,
     source="name it as root",
     load=_load,
+    frames=tuple(FRAMES),
 )

@@ -7,8 +7,11 @@ from disentangle.data import files
 from disentangle.data.base import Description, refuse
 from disentangle.data.folder import (
     DEFAULT_SIZE,
+    FRAMES,
     LARGEST_SIZE,
+    MIDDLE,
     FolderSet,
+    bleed_of,
     check_options,
     load_pictures,
     pictures_under,
@@ -36,7 +39,12 @@ class PictureFolder:
     by_hand: str
 
     def load(
-        self, size: int | None = None, channels: int | None = None, root: Path | None = None, split: str | None = None
+        self,
+        size: int | None = None,
+        channels: int | None = None,
+        root: Path | None = None,
+        split: str | None = None,
+        frame: str = MIDDLE,
     ) -> MemorySet | FolderSet:
         """All pictures in the folder, cut and decoded as those of :func:`disentangle.data.folder.load_folder`.
 
@@ -45,10 +53,11 @@ class PictureFolder:
             channels: 3, or 1 for grey.
             root: the folder, if it is in none of :func:`disentangle.data.files.places`.
             split: must be ``None``.
+            frame: ``"middle"`` or ``"whole"``.
 
         Raises:
-            UserError: for another size or number of channels; where the folder is missing or has no pictures, or one
-                cannot be read.
+            UserError: for another size, number of channels or frame; where the folder is missing or has no pictures, or
+                one cannot be read.
         """
         refuse(self.name, split=split)
         size, channels = check_options(self.name, size, channels)
@@ -58,7 +67,7 @@ class PictureFolder:
         paths = pictures_under(folder)
         if not paths:
             raise UserError(f"no pictures of {self.name} in {folder}: {self.by_hand}")
-        return load_pictures(self.name, paths, size, channels)
+        return load_pictures(self.name, paths, size, channels, bleed_of(self.name, frame))
 
     def find(self, root: Path | None) -> Path | None:
         """The folder: ``root``, whatever is in it, or one of the known names in a usual place."""
@@ -76,6 +85,7 @@ class PictureFolder:
             factors="",
             find=self.find,
             load=self.load,
+            frames=tuple(FRAMES),
             by_hand=self.by_hand,
         )
 

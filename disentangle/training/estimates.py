@@ -24,6 +24,9 @@ TIMINGS = Path(__file__).with_name("timings.json")
 NO_TIME = ("summary", "steps", "seed", "log_every", "sample_every", "checkpoint_every", "tensorboard")
 """Settings of a recipe that a step's time does not depend on, or not much."""
 
+NOT_TIMED = ("root", "pictures", "frame")
+"""Settings of a recipe's data that it does not depend on either."""
+
 IMAGENET = 1_000
 """Classes of a set whose classes are the user's, as the published recipes have them."""
 
@@ -68,7 +71,7 @@ def count_classes(recipe: Recipe) -> int:
 def settings_hash(recipe: Recipe) -> str:
     """A hash of the settings that a step's time depends on."""
     settings = {name: value for name, value in recipe.to_dict().items() if name not in NO_TIME}
-    settings["data"] = {name: value for name, value in settings["data"].items() if name not in ("root", "pictures")}
+    settings["data"] = {name: value for name, value in settings["data"].items() if name not in NOT_TIMED}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 

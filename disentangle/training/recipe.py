@@ -51,6 +51,8 @@ class DataConfig:
         channels: 1 (grey) or 3 (RGB); by default what the set has.
         root: where its files are: the folder of pictures, or of the set's own files.
         pictures: train on so many pictures, drawn at random; by default on all.
+        frame: what is loaded of a picture that is not square: middle is cut out; whole is squeezed to a square; wide is
+            a larger middle, of celeba only.
         flip: mirror half of the pictures, left to right.
         crop: what a training step sees of a picture: none is all of it; shift is a window of its size, moved by up to 4
             pixels; resized is a part of 8 to 100% of its area, of any shape between 3:4 and 4:3, resized. The whole
@@ -63,6 +65,7 @@ class DataConfig:
     channels: int | None = None
     root: Path | None = None
     pictures: int | None = None
+    frame: Literal["middle", "wide", "whole"] = "middle"
     flip: bool = False
     crop: Literal["none", "shift", "resized"] = "none"
 
@@ -75,7 +78,8 @@ class DataConfig:
         if split is not None and self.name in SETS and not SETS[self.name].factors:
             raise UserError(f"the data set {self.name!r} has no labels, which a classifier needs: take another set")
         size = self.size * 8 // 7 if self.crop == "resized" else self.size
-        return load(self.name, size=size, channels=self.channels, root=self.root, split=split)
+        frame = None if self.frame == "middle" else self.frame  # of most sets there is no other
+        return load(self.name, size=size, channels=self.channels, root=self.root, split=split, frame=frame)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ def test_a_time_counts_only_for_the_settings_that_it_was_measured_with(monkeypat
     monkeypatch.setattr(estimates, "timings", lambda: {"steps": {"tiny": entry}})
     assert expected_seconds("tiny", recipe) == 3.0
     assert expected_seconds("tiny", replace(recipe, steps=100, seed=1, summary="x", checkpoint_every=7)) == 50.0
+    assert expected_seconds("tiny", replace(recipe, data=replace(recipe.data, pictures=9, frame="whole"))) == 3.0
     assert expected_seconds("other", recipe) is None
     for change in ({"batch_size": 9}, {"data": replace(recipe.data, size=64)}, {"precision": "auto"}):
         assert expected_seconds("tiny", replace(recipe, **change)) is None

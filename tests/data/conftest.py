@@ -113,6 +113,12 @@ def published(tmp_path_factory: pytest.TempPathFactory, small_fashion: Path) -> 
     (root / "mpi3d-toy").mkdir()
     grid = FactorGrid(mpi3d.NAMES, tuple(tuple(map(str, range(size))) for size in (3, 2, 2, 2, 3, 2, 2)))
     np.savez(root / "mpi3d-toy/mpi3d_toy.npz", images=random.integers(0, 256, (len(grid), 64, 64, 3), np.uint8))
+    (root / "mpi3d-complex").mkdir()
+    another = FactorGrid(mpi3d.NAMES, tuple(tuple(map(str, range(size))) for size in (2, 2, 2, 3, 3, 2, 2)))
+    np.savez(
+        root / "mpi3d-complex/real3d_complicated_shapes_ordered.npz",
+        images=random.integers(0, 256, (len(another), 64, 64, 3), np.uint8),
+    )
     write_cars3d(root / "cars3d" / cars3d.FILE.name, 2, random)
     write_smallnorb(root / "smallnorb", 90, random)
     write_celeba(root / "celeba", 24, random)
@@ -121,6 +127,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, small_fashion: Path) -> 
     for i in range(25):
         Image.effect_noise((8, 8), 80).resize((128, 128)).save(root / f"ffhq/thumbnails128x128/00000/{i:05}.png")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mpi3d, "GRIDS", (*mpi3d.GRIDS, grid))
+        patch.setitem(mpi3d.GRIDS, "toy", (*mpi3d.GRIDS["toy"], grid))
+        patch.setitem(mpi3d.GRIDS, "complex", (*mpi3d.GRIDS["complex"], another))
         patch.setattr(cars3d, "CARS", 2)
         yield root

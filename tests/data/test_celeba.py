@@ -10,6 +10,7 @@ from PIL import Image
 
 from disentangle.data import SETS, ClassLabels, LabelledSet, celeba, folder, load
 from disentangle.errors import UserError
+from disentangle.training.recipe import DataConfig
 
 EVERY = torch.arange(16)
 
@@ -46,6 +47,26 @@ def test_the_middle_148_pixels_are_shown(copied: Path) -> None:
     assert (shown[0, 2:-2, 2:-2] - 254).abs().max() <= 8
     assert shown[0, [0, 0, -1, -1], [0, -1, 0, -1]].min() > 150  # the corners
     assert load("celeba", root=copied, size=32).images(torch.tensor([0])).shape == (1, 3, 32, 32)
+
+
+def test_frames_show_what_was_published(copied: Path) -> None:
+    """OroJaR's program shows the rows 24 to 193 and the columns 4 to 173 of 218 and 178."""
+    random = np.random.default_rng(0)
+    picture = random.integers(0, 256, (109, 89, 3), np.uint8).repeat(2, 0).repeat(2, 1)
+    Image.fromarray(picture).save(copied / "img_align_celeba/000001.jpg", quality=95)
+    with Image.open(copied / "img_align_celeba/000001.jpg") as stored:
+        pixels = np.array(stored)
+    lanczos = Image.Resampling.LANCZOS
+    for frame, part in (("wide", pixels[24:-24, 4:-4]), ("middle", pixels[35:-35, 15:-15]), ("whole", pixels)):
+        config = DataConfig("celeba", size=96, root=copied, frame=frame)
+        shown = config.open().images(torch.tensor([0]))[0].permute(1, 2, 0).int().numpy()
+        expected = np.array(Image.fromarray(part).resize((96, 96), lanczos)).astype(int)
+        # a box that is cut out while resizing sees its neighbours at the edges
+        assert np.abs(shown - expected)[4:-4, 4:-4].max() <= 1, frame
+    exact = load("celeba", root=copied, size=170, frame="wide").images(torch.tensor([0]))[0]
+    assert np.abs(exact.permute(1, 2, 0).int().numpy() - pixels[24:-24, 4:-4])[1:-1, 1:-1].max() <= 1
+    with pytest.raises(UserError, match="frame 'square' is not possible for the data set 'celeba': choose middle or"):
+        load("celeba", root=copied, frame="square")
 
 
 def test_attributes_are_those_of_the_list(copied: Path) -> None:

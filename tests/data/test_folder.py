@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from disentangle.data import folder, load
+from disentangle.data import SETS, folder, load
 from disentangle.errors import UserError
+from disentangle.training.recipe import DataConfig
 
 
 def flat(path: Path, colour: object, mode: str = "RGB", size: tuple[int, int] = (20, 20), **options: object) -> Path:
@@ -225,3 +226,37 @@ def test_a_large_folder_is_decoded_when_asked_and_looks_the_same(
     os.remove(tmp_path / "3.png")
     with pytest.raises(UserError, match=r"cannot read .*3.png: No such file"):
         lazy.images(indices)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("wide", [True, False])
+def test_the_whole_picture_is_squeezed(
+    tmp_path: Path, wide: bool, in_memory: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not in_memory:
+        monkeypatch.setattr(folder, "IN_MEMORY", 0)
+    picture = np.zeros((40, 120, 3), np.uint8)
+    picture[:, :40, 0] = picture[:, 40:80, 1] = picture[:, 80:, 2] = 255
+    Image.fromarray(picture if wide else picture.transpose(1, 0, 2)).save(tmp_path / "1.png")
+    shown = only(tmp_path, size=24, frame="whole").float()
+    for third, colour in ((0, 0), (8, 1), (16, 2)):  # a third of the side each, but for the edges' ringing
+        part = shown[:, :, third + 2 : third + 6] if wide else shown[:, third + 2 : third + 6]
+        assert part[colour].min() > 225
+        assert part.sum(0).max() < 285
+    assert torch.equal(only(tmp_path, size=24, frame="middle"), only(tmp_path, size=24))
+    resized = Image.open(tmp_path / "1.png").resize((24, 24), Image.Resampling.LANCZOS)
+    assert np.array_equal(shown.permute(1, 2, 0).numpy(), np.array(resized))
+
+
+def test_frames_that_a_set_does_not_have_are_refused(tmp_path: Path) -> None:
+    flat(tmp_path / "1.png", "red")
+    with pytest.raises(
+        UserError, match="frame 'wide' is not possible for the data set 'folder': choose middle or whol"
+    ):
+        load("folder", root=tmp_path, frame="wide")
+    with pytest.raises(UserError, match="the data set 'sprites' takes no frame, got 'whole': its pictures are shown w"):
+        load("sprites", frame="whole")
+    assert DataConfig("sprites", size=32).open().size == 32
+    assert {name for name, one in SETS.items() if one.frames} == {
+        "celeba", "lsun-church", "ffhq", "anime-face", "folder"
+    }  # fmt: skip

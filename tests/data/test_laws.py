@@ -15,8 +15,8 @@ from disentangle.data import GridSet, ImageSet, LabelledSet, load
 
 CASES = ["sprites-32", "sprites-64", "scenes-32", "scenes-64", "digits-32", "fashion-mnist-32", "cifar-10-32"]
 CASES += ["cifar-100-64", "folder-16", "class-folder-16", "faces-64", "dsprites-64", "shapes3d-64", "mpi3d-toy-32"]
-CASES += ["cars3d-64", "smallnorb-64", "mnist-28", "celeba-32", "ffhq-16"]
-GRIDS = ("sprites", "scenes", "faces", "dsprites", "shapes3d", "mpi3d-toy", "cars3d")
+CASES += ["mpi3d-complex-32", "cars3d-64", "smallnorb-64", "mnist-28", "celeba-32", "ffhq-16"]
+GRIDS = ("sprites", "scenes", "faces", "dsprites", "shapes3d", "mpi3d-toy", "mpi3d-complex", "cars3d")
 
 
 @pytest.fixture(scope="module", params=CASES)

@@ -15,7 +15,7 @@ import torch
 from published import add, write_dsprites, write_shapes3d
 from scipy.io import loadmat, savemat
 
-from disentangle.data import cars3d, dsprites, load, mpi3d, shapes3d, unpacked
+from disentangle.data import SETS, FactorGrid, cars3d, dsprites, load, mpi3d, shapes3d, unpacked
 from disentangle.data.unpacked import shrunk
 from disentangle.errors import UserError
 
@@ -38,8 +38,9 @@ def source(root: Path, name: str) -> np.ndarray:
     folder = root / name
     if name == "dsprites":
         return np.load(folder / dsprites.FILE.name)["imgs"][..., None] * 255
-    if name == "mpi3d-toy":
-        return np.load(folder / "mpi3d_toy.npz")["images"]
+    if name.startswith("mpi3d"):
+        (file,) = folder.glob("*.npz")
+        return np.load(file)["images"]
     if name == "shapes3d":
         with h5py.File(folder / "3dshapes.h5") as file:
             return np.array(file["images"])
@@ -51,10 +52,11 @@ def source(root: Path, name: str) -> np.ndarray:
 
 
 NAMES = ("dsprites", "shapes3d", "mpi3d-toy", "cars3d")
+BY_HAND = ("mpi3d-complex",)
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + BY_HAND)
 def test_pictures_are_those_of_the_file(
     published: Path, tmp_path: Path, name: str, in_memory: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,9 +94,42 @@ def test_factors_are_those_of_the_file(published: Path) -> None:
 
 
 def test_grids_have_the_published_sizes() -> None:
-    assert [grid.sizes for grid in mpi3d.GRIDS[:2]] == [(6, 6, 2, 3, 3, 40, 40), (4, 4, 2, 3, 3, 40, 40)]
-    assert [len(grid) for grid in mpi3d.GRIDS[:2]] == [1_036_800, 460_800]
-    assert mpi3d.GRIDS[1].values[0] == ("green", "red", "blue", "brown")
+    for variant in ("toy", "realistic", "real"):
+        grids = mpi3d.GRIDS[variant][:2]
+        assert [grid.sizes for grid in grids] == [(6, 6, 2, 3, 3, 40, 40), (4, 4, 2, 3, 3, 40, 40)]
+        assert [len(grid) for grid in grids] == [1_036_800, 460_800]
+        assert grids[1].values[0] == ("green", "red", "blue", "brown")
+    grid = mpi3d.GRIDS["complex"][0]
+    assert (grid.sizes, len(grid)) == ((4, 4, 2, 3, 3, 40, 40), 460_800)
+    assert grid.values[:2] == (
+        ("yellow", "green", "olive", "red"),
+        ("coffee cup", "tennis ball", "croissant", "beer cup"),
+    )
+    assert SETS["mpi3d-complex"].count == "460,800"
+    assert "object colour 4, object shape 4, object size 2" in SETS["mpi3d-complex"].factors
+    assert SETS["mpi3d-real"].count == "1,036,800"
+
+
+def test_the_values_of_mpi3d_are_those_of_the_set_and_not_of_the_count(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two sets have 460,800 pictures, of other objects."""
+    name = "real3d_complicated_shapes_ordered.npz"
+    pictures = np.load(published / "mpi3d-complex" / name)["images"]
+    np.savez(tmp_path / "mpi3d_real.npz", images=pictures)
+    monkeypatch.setitem(mpi3d.GRIDS, "real", (FactorGrid(mpi3d.NAMES, (("cone", "cube"),) + (("0",),) * 6),))
+    with pytest.raises(UserError, match=r"mpi3d_real.npz is damaged or another file \(images has the shape \(288, 64"):
+        load("mpi3d-real", root=tmp_path)
+    with pytest.raises(UserError, match=r"must hold real3d_complicated_shapes_ordered.npz: get real3d_.*drive.google"):
+        load("mpi3d-complex", root=tmp_path)
+    data = load("mpi3d-complex", root=published / "mpi3d-complex")
+    assert data.factor_sizes == (2, 2, 2, 3, 3, 2, 2)
+    last = data.factors(torch.tensor([287, 1]))
+    assert last.tolist() == [[1, 1, 1, 2, 2, 1, 1], [0, 0, 0, 0, 0, 0, 1]]
+    cut(tmp_path / "mpi3d_real.npz", 0.5)
+    (tmp_path / "mpi3d_real.npz").rename(tmp_path / name)
+    with pytest.raises(UserError, match=r"is damaged .*: get real3d_complicated_shapes_ordered.npz .*drive.google"):
+        load("mpi3d-complex", root=tmp_path)
 
 
 def test_cars_are_found_in_a_folder_as_well(published: Path, tmp_path: Path) -> None:

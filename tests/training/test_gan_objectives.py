@@ -15,7 +15,12 @@ from disentangle.training.draws import Draws
 from disentangle.training.networks import build_networks
 from disentangle.training.objectives import Batch, GANLoss
 from disentangle.training.objectives.adversarial import ADVERSARIAL, one_centred_penalty, zero_centred_penalties
-from disentangle.training.objectives.gan import DiscriminatorObjective, GeneratorObjective, steered_latents
+from disentangle.training.objectives.gan import (
+    DiscriminatorObjective,
+    GeneratorObjective,
+    binary_loss,
+    steered_latents,
+)
 
 REAL = torch.tensor([2.0, 0.5, -1.0], dtype=torch.float64)
 FAKE = torch.tensor([-3.0, 0.0, 1.0], dtype=torch.float64)
@@ -220,11 +225,14 @@ def test_vp_moves_one_latent_of_each_and_asks_which() -> None:
     recogniser = Spy(32, 1, 4, base_channels=2, hidden=4).double()
     loss = GANLoss(augment=0.0, penalty="vp", penalty_weight=0.5, penalty_start=3)
     terms = GeneratorObjective(generator, discriminator, loss, recogniser)(batch())
-    latents = batch().draws.normal("generator/latents", 4)
-    moved = (moves[0] - latents) != 0
-    assert moved.sum(1).tolist() == [1] * BATCH
-    which = moved.int().argmax(1)
+    draws = batch().draws
+    latents = draws.normal("generator/latents", 4)
+    which = (draws.uniform("vp/latent") * 4).floor().long()
     assert len(which.unique()) > 1
+    expected = latents.clone()
+    expected[torch.arange(BATCH), which] += draws.normal("vp/step", 1)[:, 0]
+    assert torch.equal(moves[0], expected)
+    assert draws.normal("vp/step", 1).min() < 0, "steps go both ways"
     first, second = seen[0]
     assert torch.allclose(first, generator.synthesize(latents), rtol=0, atol=1e-12)
     assert torch.allclose(second, generator.synthesize(moves[0]), rtol=0, atol=1e-12)
@@ -237,9 +245,38 @@ def test_vp_moves_one_latent_of_each_and_asks_which() -> None:
     assert later["loss"].item() == pytest.approx(float(later["adversarial"] + 0.5 * later["vp"]), rel=1e-12)
 
 
+def test_the_binary_loss_is_a_mean_over_pictures_and_latents() -> None:
+    logits = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]], dtype=torch.float64)
+    wrong = [softplus(2.0) + softplus(-1.0) + softplus(-0.5), softplus(0.0) + softplus(-3.0) + softplus(-2.0)]
+    got = binary_loss(logits, torch.tensor([2, 1]))  # -log σ(x) of the one that is, -log σ(-x) of the others
+    assert got.item() == pytest.approx(sum(wrong) / 6, rel=1e-12)
+    assert binary_loss(torch.zeros(5, 7), torch.arange(5)).item() == pytest.approx(math.log(2), rel=1e-6)
+
+
+def test_vp_takes_the_loss_and_the_recogniser_that_the_recipe_names() -> None:
+    loss = replace(RECIPES["vp"].loss, recogniser_loss="binary", recogniser_channels=3, recogniser_hidden=5)
+    networks = build_networks(replace(RECIPES["vp"], loss=loss), channels=1)
+    generator, discriminator, recogniser = (networks[n].double() for n in ("generator", "discriminator", "recogniser"))
+    shapes = [tuple(p.shape) for p in recogniser.parameters() if p.ndim > 1]
+    steered = steered_latents(generator)
+    assert shapes == [(3, 1, 4, 4), (3, 3, 4, 4), (3, 3, 4, 4), (5, 48), (steered, 5)]
+    terms = GeneratorObjective(generator, discriminator, loss, recogniser)(batch())
+    draws = batch().draws
+    latents = draws.normal("generator/latents", generator.latent_size)
+    which = (draws.uniform("vp/latent") * steered).long()
+    moved = latents.scatter_add(1, which[:, None], draws.normal("vp/step", 1))
+    logits = recogniser(generator(latents), generator(moved))
+    target = torch.zeros_like(logits).scatter(1, which[:, None], 1.0)
+    expected = -(target * logits.sigmoid().log() + (1 - target) * (1 - logits.sigmoid()).log()).mean()
+    assert terms["vp"].item() == pytest.approx(float(expected), rel=1e-9)
+    assert build_networks(RECIPES["vp"], channels=1)["recogniser"].config["base_channels"] == 32
+
+
 @pytest.mark.parametrize(
     ("loss", "words"),
     [
+        (GANLoss(recogniser_channels=0), "loss.recogniser_channels must be at least 1, got 0"),
+        (GANLoss(recogniser_hidden=0), "loss.recogniser_hidden must be at least 1, got 0"),
         (GANLoss(r2_weight=-1.0), "loss.r2_weight must be at least 0 and finite, got -1.0"),
         (GANLoss(gp_weight=math.inf), "loss.gp_weight must be at least 0 and finite"),
         (GANLoss(penalty_weight=math.nan), "loss.penalty_weight"),

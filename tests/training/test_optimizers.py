@@ -126,12 +126,3 @@ def test_a_training_clips_the_gradients_of_each_update(tmp_path: Path) -> None:
 def test_limits_that_make_no_sense_are_refused(config: AdamConfig | SGDConfig, words: str) -> None:
     with pytest.raises(UserError, match=words):
         config.check()
-
-
-def test_published_limits() -> None:
-    for name in ("shapes3d-qlae", "shapes3d-tripod", "mpi3d-tripod"):
-        assert PUBLISHED[name].optimizer.clip_value == 1, name
-    for name in ("cifar10-ddpm", "ffhq-ddpm"):
-        optimizer = PUBLISHED[name].optimizer
-        assert isinstance(optimizer, AdamConfig)
-        assert (optimizer.clip_norm, optimizer.warmup) == (1, 5_000), name

@@ -21,7 +21,10 @@ if TYPE_CHECKING:  # a recipe holds a loss
     from disentangle.training.recipe import Recipe
 
 PUBLISHED_WEIGHTS = {"hessian": 1e-3, "orojar": 1e-11, "vp": 0.1}
-"""Weights of the generator's penalties in OroJaR's comparison on dSprites at 64×64; with OroJaR's faces it was 1e-6."""
+"""Weights of the generator's penalties in OroJaR's comparison on dSprites at 64×64; with OroJaR's faces it was 1e-6.
+
+That of vp stands there beside ``recogniser_loss="binary"`` and a recogniser of 4 channels and 16 units.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class GANLoss(Loss):
         gp_every: steps from one gradient penalty to the next.
         augment: probability of each differentiable augmentation of what the discriminator sees; 0 for none.
         penalty: of the generator: the Hessian penalty, OroJaR, or that a network recognises which latent changed (vp).
-        penalty_weight: its weight; by default the published one for dSprites.
+        penalty_weight: its weight; by default OroJaR's on dSprites: hessian 1e-3, orojar 1e-11, vp 0.1.
         penalty_start: steps without it …
         penalty_warmup: … and steps over which its weight then rises linearly to the full one.
         penalty_every: steps from one Hessian penalty or OroJaR to the next.
@@ -49,6 +52,10 @@ class GANLoss(Loss):
         penalty_samples: random directions of which they are the variance.
         penalty_epsilon: length of their finite differences.
         penalty_reduction: over pictures (and the Hessian penalty's outputs).
+        recogniser_loss: of vp: cross-entropy, of one answer among the latents, which is VP's; or binary, of a yes or no
+            for each latent, averaged over latents, a number some latents times smaller, which is OroJaR's.
+        recogniser_channels: of each convolution of vp's network; OroJaR's are 4.
+        recogniser_hidden: units of its dense layer; OroJaR's are 16.
     """
 
     __pydantic_config__ = STRICT
@@ -72,6 +79,9 @@ class GANLoss(Loss):
     penalty_samples: int = 2
     penalty_epsilon: float = 0.1
     penalty_reduction: Literal["max", "mean"] = "max"
+    recogniser_loss: Literal["cross-entropy", "binary"] = "cross-entropy"
+    recogniser_channels: int = 32
+    recogniser_hidden: int = 128
 
     def penalty_weight_at(self, step: int) -> float:
         """Weight of the generator's penalty at ``step``, counted from 1."""
@@ -85,7 +95,8 @@ class GANLoss(Loss):
         check_weights(r1_weight=self.r1_weight, r2_weight=self.r2_weight, gp_weight=self.gp_weight)
         check_weights(penalty_weight=self.penalty_weight or 0.0)
         least = {"r1_every": 1, "gp_every": 1, "penalty_every": 1, "penalty_layers": 1, "penalty_samples": 2}
-        for name, low in (least | {"penalty_start": 0, "penalty_warmup": 0}).items():
+        least |= {"penalty_start": 0, "penalty_warmup": 0, "recogniser_channels": 1, "recogniser_hidden": 1}
+        for name, low in least.items():
             if getattr(self, name) < low:
                 raise UserError(f"loss.{name} must be at least {low}, got {getattr(self, name)}")
         if not 0 <= self.augment <= 1:
@@ -102,7 +113,8 @@ class GANLoss(Loss):
         if self.penalty != "vp":
             return {}
         codes = steered_latents(product)  # type: ignore[arg-type]
-        return {"recogniser": Recogniser(recipe.data.size, channels, codes, seed=recipe.seed)}
+        shape = (self.recogniser_channels, self.recogniser_hidden)
+        return {"recogniser": Recogniser(recipe.data.size, channels, codes, *shape, seed=recipe.seed)}
 
     def updates(self, networks: Mapping[str, nn.Module], pictures: int) -> list[Update]:
         """The discriminator's, then the generator's, with which a recogniser learns."""
@@ -113,6 +125,16 @@ class GANLoss(Loss):
             Update("discriminator", DiscriminatorObjective(discriminator, generator, self)),
             Update("generator", GeneratorObjective(generator, discriminator, self, recogniser)),
         ]
+
+
+def binary_loss(logits: Tensor, which: Tensor) -> Tensor:
+    """Cross-entropy of a yes or no for each of the latents, of which one is moved, averaged over these and pictures.
+
+    Args:
+        logits: ``(n, latents)``.
+        which: ``(n,)``, the latent that is.
+    """
+    return F.binary_cross_entropy_with_logits(logits, F.one_hot(which, logits.shape[1]).to(logits.dtype))
 
 
 def steered_latents(generator: EigenGAN | VanillaGAN) -> int:
@@ -229,7 +251,7 @@ class GeneratorObjective(nn.Module):
         return reduce_variances(whole(variances.mT).mT, loss.penalty_reduction)
 
     def _variation(self, recogniser: Recogniser, latents: Tensor, pictures: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """The VP loss: cross-entropy of which latent was moved, by a standard normal number, and its accuracy.
+        """The VP loss: how wrong it is about which latent was moved, by a standard normal number; and its accuracy.
 
         Zhu, Xu, Tao, "Learning Disentangled Representations with Latent Variation Predictability", ECCV 2020,
         arXiv 2007.12885.
@@ -238,4 +260,6 @@ class GeneratorObjective(nn.Module):
         moved = latents.scatter_add(1, which[:, None], draws.normal("vp/step", 1))
         logits = recogniser(pictures, self.generator(moved)).to(latents.dtype)
         accuracy = (logits.detach().argmax(1) == which).to(logits.dtype).mean()
-        return {"vp": F.cross_entropy(logits, which), "vp_accuracy": accuracy}
+        binary = self.loss.recogniser_loss == "binary"
+        loss = binary_loss(logits, which) if binary else F.cross_entropy(logits, which)
+        return {"vp": loss, "vp_accuracy": accuracy}
