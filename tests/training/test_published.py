@@ -299,7 +299,7 @@ TABLE = {
 }
 NOT_COMPARED = {"imagenet-resnet50"}
 """Its settings are those of papers on covariance pooling; no program has been read beside it."""
-SMALL = ("scenes-", "sprites-", "digits-", "fashion-")
+SMALL = ("scenes-", "sprites-", "faces-", "digits-", "fashion-")
 """With these begin the names of the recipes that are this project's own."""
 
 

@@ -106,7 +106,6 @@ RECIPES: dict[str, Recipe] = {
         data=DataConfig("faces", size=32, pictures=20_000),
         model=replace(SMALL_CONV.model, latent_size=10),  # type: ignore[arg-type]
         loss=DIPVAELoss(variant="i"),
-        steps=4_000,
     ),
     "scenes-dip-vae-ii": replace(
         SMALL_CONV, summary="DIP-VAE-II; 3-D scenes", model=SIX, loss=DIPVAELoss(variant="ii")
@@ -180,7 +179,9 @@ RECIPES: dict[str, Recipe] = {
         data=DataConfig("mpi3d-complex", size=64),
         model=QLAEConfig(decoder="published", latent_size=14, unit_input=True),
         loss=QLAELoss(),
-        optimizer=AdamConfig(learning_rate=1e-3, betas=(0.9, 0.999), weight_decay=1e-3, spares="biases", clip_value=1.0),
+        optimizer=AdamConfig(
+            learning_rate=1e-3, betas=(0.9, 0.999), weight_decay=1e-3, spares="biases", clip_value=1.0
+        ),
         steps=200_000,
         batch_size=128,
     ),
