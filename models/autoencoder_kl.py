@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from disentangle.errors import UserError
 from disentangle.generator import Projection
-from disentangle.models.blocks import check_channels, draw_normal
+from disentangle.models.blocks import check_channels, check_images, check_latents, draw_normal
 from disentangle.models.pretrained import load_pretrained
 from disentangle.subspace import SubspaceLayer
 
@@ -131,6 +131,7 @@ class AutoencoderKLSubspace(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def encode(self, images: Tensor) -> Tensor:
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to codes ``(n, d)``: the posterior's mean."""
+        check_images(images)
         return self.posterior_of(images)[0]
 
     def sample_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -139,6 +140,7 @@ class AutoencoderKLSubspace(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def synthesize(self, latents: Tensor) -> Tensor:
         """Latents ``(n, d)`` to pictures ``(n, channels, size, size)`` in [-1, 1], in float32 or float64."""
+        check_latents(latents, self.latent_size)
         logits = self.logits(latents)
         return torch.tanh((logits if logits.dtype == torch.float64 else logits.float()) / 2)
 

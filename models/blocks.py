@@ -42,6 +42,18 @@ def check_positive(**numbers: int) -> None:
             raise UserError(f"{name} must be at least 1, got {value}")
 
 
+def check_latents(latents: Tensor, size: int) -> None:
+    """Raise ValueError unless ``latents`` are ``(n, size)``."""
+    if latents.ndim != 2 or latents.shape[1] != size:
+        raise ValueError(f"latents must be (n, {size}), got shape {tuple(latents.shape)}")
+
+
+def check_images(images: Tensor) -> None:
+    """Raise ValueError where pictures are no numbers in [-1, 1], as those of a data set, which are bytes."""
+    if not images.is_floating_point():
+        raise ValueError(f"pictures must be numbers in [-1, 1], got {images.dtype}: of bytes take `x / 127.5 - 1`")
+
+
 class EigenBlock(nn.Module):
     r"""One scale of EigenGAN: twice the resolution, and a subspace of the features steered by its own latents.
 

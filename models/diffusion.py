@@ -18,7 +18,7 @@ from torch import Tensor
 
 from disentangle.errors import UserError
 from disentangle.generator import Projection
-from disentangle.models.blocks import check_channels, draw_normal
+from disentangle.models.blocks import check_channels, check_latents, draw_normal
 from disentangle.models.denoiser import PREDICTIONS, check_network, decode, encode, initialise_as_ddpm
 from disentangle.models.hspace import STEERINGS, HSpace
 from disentangle.models.pipeline_folder import read_pipeline
@@ -143,6 +143,7 @@ class HSpaceDiffusion(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def synthesize(self, latents: Tensor) -> Tensor:
         """Latents ``(n, latent_size)`` to pictures ``(n, channels, size, size)`` in [-1, 1], in float32 or float64."""
+        check_latents(latents, self.latent_size)
         codes, noise = latents.split([self.codes, self.latent_size - self.codes], dim=1)
         images: Tensor = noise.unflatten(1, self.shape)
         for step in range(len(self.timesteps)):

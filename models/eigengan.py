@@ -19,6 +19,7 @@ from disentangle.models.blocks import (
     ToImage,
     block_projections,
     check_channels,
+    check_latents,
     check_positive,
     draw_normal,
     keep_variance,
@@ -101,6 +102,7 @@ class EigenGAN(ModelMixin, ConfigMixin, ShowsActivations):  # type: ignore[misc]
 
     def synthesize(self, latents: Tensor) -> Tensor:
         """Latents ``(n, latent_size)`` to pictures ``(n, channels, size, size)`` in [-1, 1], in float32 or float64."""
+        check_latents(latents, self.latent_size)
         images = self(latents)
         return images if images.dtype == torch.float64 else images.float()  # type: ignore[no-any-return]
 

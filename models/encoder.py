@@ -10,7 +10,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from disentangle.errors import UserError
-from disentangle.models.blocks import SLOPE, check_channels, check_positive, keep_variance
+from disentangle.models.blocks import SLOPE, check_channels, check_images, check_positive, keep_variance
 
 NARROWEST = 4
 """Height and width below which features are not halved any more."""
@@ -68,5 +68,6 @@ class LatentEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def encode(self, images: Tensor) -> Tensor:
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to codes ``(n, d)``, in float32 or float64: the latents
         that a picture came from, in the mean over all that may have made it."""
+        check_images(images)
         codes = self(images)
         return codes if codes.dtype == torch.float64 else codes.float()  # type: ignore[no-any-return]

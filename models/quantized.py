@@ -23,7 +23,7 @@ from disentangle.models.autoencoder import (
     glorot,
     intensities,
 )
-from disentangle.models.blocks import check_channels, check_positive
+from disentangle.models.blocks import check_channels, check_images, check_latents, check_positive
 from disentangle.models.quantized_published import QLAEDecoder, QLAEEncoder, TripodDecoder, TripodEncoder
 from disentangle.models.quantizers import nearest, straight_through
 
@@ -179,6 +179,7 @@ class QuantizedAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def encode(self, images: Tensor) -> Tensor:
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to codes ``(n, d)``, snapped, in the latents' units."""
+        check_images(images)
         zero, unit = self._units()
         codes = self.codes_of(images)
         return (straight_through(codes, self.snap(codes)) - zero) / unit
@@ -193,6 +194,7 @@ class QuantizedAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def synthesize(self, latents: Tensor) -> Tensor:
         """Latents ``(n, d)``, snapped, to pictures ``(n, channels, size, size)`` in [-1, 1], in float32 or float64."""
+        check_latents(latents, self.latent_size)
         logits = self.logits(latents)
         return torch.tanh((logits if logits.dtype == torch.float64 else logits.float()) / 2)
 

@@ -21,7 +21,7 @@ from disentangle.models.autoencoder import (
     glorot,
     intensities,
 )
-from disentangle.models.blocks import check_channels, check_positive, draw_normal
+from disentangle.models.blocks import check_channels, check_images, check_latents, check_positive, draw_normal
 
 
 class GaussianVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -113,6 +113,7 @@ class GaussianVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def encode(self, images: Tensor) -> Tensor:
         """Pictures ``(n, channels, size, size)`` in [-1, 1] to codes ``(n, d)``: the posterior's mean."""
+        check_images(images)
         return self.posterior_of(images)[0]
 
     def sample_latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -122,6 +123,7 @@ class GaussianVAE(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def synthesize(self, latents: Tensor) -> Tensor:
         """Latents ``(n, d)`` to pictures ``(n, channels, size, size)`` in [-1, 1], in float32 or float64."""
+        check_latents(latents, self.latent_size)
         logits = self.logits(latents)
         return torch.tanh((logits if logits.dtype == torch.float64 else logits.float()) / 2)
 

@@ -16,7 +16,16 @@ from torch import Tensor, nn
 
 from disentangle.generator import Projection
 from disentangle.models.activations import ShowsActivations
-from disentangle.models.blocks import SLOPE, ToImage, check_channels, check_positive, draw_normal, instance_norm, scales
+from disentangle.models.blocks import (
+    SLOPE,
+    ToImage,
+    check_channels,
+    check_latents,
+    check_positive,
+    draw_normal,
+    instance_norm,
+    scales,
+)
 
 
 class VanillaGAN(ModelMixin, ConfigMixin, ShowsActivations):  # type: ignore[misc]
@@ -94,6 +103,7 @@ class VanillaGAN(ModelMixin, ConfigMixin, ShowsActivations):  # type: ignore[mis
 
     def synthesize(self, latents: Tensor) -> Tensor:
         """Latents ``(n, latent_size)`` to pictures ``(n, channels, size, size)`` in [-1, 1], in float32 or float64."""
+        check_latents(latents, self.latent_size)
         images = self(latents)
         return images if images.dtype == torch.float64 else images.float()  # type: ignore[no-any-return]
 

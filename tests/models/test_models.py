@@ -110,6 +110,16 @@ def test_latents_become_pictures(build: Build, size: int, channels: int) -> None
     assert images.abs().max() <= 1
 
 
+def test_what_no_model_can_read_is_said_in_words(build: Build) -> None:
+    model = build()
+    for shape in ((2, model.latent_size + 1), (model.latent_size,)):
+        with pytest.raises(ValueError, match=rf"latents must be \(n, {model.latent_size}\), got shape \({shape[0]},"):
+            model.synthesize(torch.zeros(shape))
+    if hasattr(model, "encode"):
+        with pytest.raises(ValueError, match=r"pictures must be numbers in \[-1, 1\], got torch.uint8: of bytes take"):
+            model.encode(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
+
+
 @pytest.mark.parametrize("size", [128, 256])
 def test_eigengan_has_a_layer_for_every_power_of_two(size: int) -> None:
     model = small_gan(size=size, base_channels=1)
