@@ -154,6 +154,7 @@ def test_every_set_is_listed_under_its_name() -> None:
         "mpi3d-toy",
         "mpi3d-realistic",
         "mpi3d-real",
+        "mpi3d-complex",
         "cars3d",
         "smallnorb",
         "digits",

@@ -125,7 +125,7 @@ def test_weights_that_a_treatment_makes_of_others_go_on_to_the_bit(
 
 
 @pytest.mark.parametrize("kind", ["gan", "diffusion"])
-def test_ctrl_c_keeps_the_step_in_which_it_is_pressed(tmp_path: Path, kind: str) -> None:
+def test_ctrl_c_keeps_the_step_in_which_it_is_pressed(tmp_path: Path, kind: str, ctrl_c: None) -> None:
     recipe = replace(RECIPES[kind], steps=5, checkpoint_every=5, log_every=2)
     make_trainer(tmp_path / "whole", recipe).train()
     stopped = make_trainer(tmp_path / "stopped", recipe)
@@ -149,7 +149,7 @@ def test_ctrl_c_keeps_the_step_in_which_it_is_pressed(tmp_path: Path, kind: str)
         assert file.read_bytes() == (again / file.relative_to(whole)).read_bytes(), file
 
 
-def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path, ctrl_c: None) -> None:
     trainer = make_trainer(tmp_path / "run", replace(RECIPES["vae"], steps=4, checkpoint_every=2))
 
     def step(number: int) -> dict[str, Tensor]:

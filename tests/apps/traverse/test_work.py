@@ -124,7 +124,7 @@ class Slow:
         time.sleep(0.3)
 
 
-def test_an_interrupt_waits_for_the_end_of_the_server() -> None:
+def test_an_interrupt_waits_for_the_end_of_the_server(ctrl_c: None) -> None:
     """What joins a thread is told, once interrupted, that it has ended."""
     serving = Serving.begin("", Slow(), None)  # type: ignore[arg-type]
     threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
