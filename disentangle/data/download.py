@@ -60,15 +60,13 @@ def verify(remote: Remote, path: Path) -> None:
         UserError: where its size or its checksum is not the published one, or it cannot be read.
     """
     kind = remote.checksum.partition(":")[0] or "md5"
-    size, checksum = 0, hashlib.new(kind, usedforsecurity=False)
     try:
         with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                size += len(block)
-                checksum.update(block)
+            digest = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False))
+            size = file.tell()
     except OSError as error:
         raise files.cannot_read(path, error, "mend its permissions, or fetch it again") from None
-    found = f"{kind}:{checksum.hexdigest()}"
+    found = f"{kind}:{digest.hexdigest()}"
     if (remote.checksum and found != remote.checksum) or size != (remote.size or size):
         raise UserError(
             f"{path} is not the published file ({size:,} bytes, {found}): remove it, and `disentangle data get` or you "

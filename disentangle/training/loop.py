@@ -173,9 +173,11 @@ class Trainer:
                 self._draw_samples(0)
             for step in range(start + 1, recipe.steps + 1):
                 losses = self.step(step)
+                stopped = interrupted()
+                keep = stopped or self._due(step, recipe.checkpoint_every)
                 try:
                     row = self._row(step, losses)
-                    if main and (self._due(step, recipe.sample_every) or self._due(step, recipe.checkpoint_every)):
+                    if main and (keep or self._due(step, recipe.sample_every)):
                         self._fit()
                 except UserError:
                     raise
@@ -186,15 +188,11 @@ class Trainer:
                 progress.update(step, {k: v for k, v in row.items() if k.endswith("loss")} or None)
                 if main and self._due(step, recipe.sample_every):
                     self._draw_samples(step)
-                if self._due(step, recipe.checkpoint_every):
+                if keep:
                     self._check_weights(step)
                     if main:
                         checkpoint.save(self.run, step, networks, optimizers)
-                if interrupted():
-                    if not self._due(step, recipe.checkpoint_every):
-                        self._check_weights(step)
-                        self._fit()
-                        checkpoint.save(self.run, step, networks, optimizers)
+                if stopped:
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
             if main:
